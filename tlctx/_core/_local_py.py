@@ -1,0 +1,294 @@
+"""`local` in plain Python: one object that holds other attributes in every thread.
+
+Theory of operation
+===================
+
+    the thread's own storage --> _Lifetime --> Thread
+                                    |             ^
+                                    | ref         | ref
+                                    v             |
+    local --> _localimpl.dicts: {id(Thread): (ref(Thread), dict)}
+
+1.  *A look-up trusts no id.* The map is keyed by `id(Thread)`, which is fast; the entry counts only while its weak
+    reference still leads to the very thread that asks. Ids are reused, live objects are not.
+
+2.  *An entry lives as long as its thread runs.* The only strong reference to a `_Lifetime` lies in the storage that the
+    platform keeps for the running thread (`threading.local`), so it dies at the moment the thread ends: not when its
+    Thread object is collected, which may be never, and not before. Its finalizer removes the thread's entries. Nothing
+    that a thread stores leads back to its lifetime, so no cycle through a value can hold on to it.
+
+3.  *A local that dies takes its dicts along*: they hang on its `_localimpl`. Lifetimes refer to it weakly.
+
+4.  *No lock, and no user code in the middle.* Every step on a shared map is one atomic dict operation, so a finalizer
+    or a signal handler that runs between two steps may use the same local, and `fork` can't copy a held lock.
+
+Which thread runs is asked of `threading` each time, by its name there: gevent swaps `threading.local` and
+`threading.get_ident` when it patches, perhaps after this module was imported, and from then on a greenlet is a thread.
+
+A thread that `threading` did not start has no Thread object to rely on: up to CPython 3.12.1 `current_thread()` hands
+the next one that gets the same id the dead one's `_DummyThread`, and asking for it while a thread ends leaves a ghost
+behind. So `current_thread()` is never asked; a `_ForeignThread` stands in, made when such a thread first comes by.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+from weakref import ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["local", "peek_dict", "swap_dict", "thread_name"]
+
+_MISSING: Any = object()
+
+
+class _ForeignThread:
+    """Stands in for a thread that `threading` did not start, or no longer knows."""
+
+    __slots__ = ("__weakref__", "name")
+
+    def __init__(self, ident: int) -> None:
+        self.name = f"foreign thread {ident}"
+
+
+class _Lifetime:
+    """One thread's time with us: it is gone when the thread has ended."""
+
+    __slots__ = ("locals", "thread")
+
+    def __init__(self, thread: threading.Thread | _ForeignThread) -> None:
+        self.thread = thread
+        self.locals: dict[int, ref[_localimpl]] = {}
+
+    def holds(self, impl: _localimpl) -> bool:
+        known = self.locals.get(id(impl))
+        return known is not None and known() is impl
+
+    def enrol(self, impl: _localimpl) -> None:
+        """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
+        key, known = id(impl), self.locals
+
+        def local_deleted(dead: ref[_localimpl]) -> None:
+            if known.get(key) is dead:
+                known.pop(key, None)
+
+        known[key] = ref(impl, local_deleted)
+
+    def __del__(self) -> None:
+        # What a stored value's finalizer looks up or stores while we drop it still belongs to this thread.
+        ident = threading.get_ident()
+        outer = _ending.get(ident)
+        _ending[ident] = self
+        try:
+            while self.locals:
+                impl = self.locals.popitem()[1]()
+                if impl is not None:
+                    impl.dicts.pop(id(self.thread), None)
+        except KeyError:  # the last local went just now, on another thread
+            pass
+        finally:
+            if outer is None:
+                _ending.pop(ident, None)
+            else:
+                _ending[ident] = outer
+
+
+# Lifetimes whose thread is ending just now, by the id of the thread that finalizes them.
+_ending: dict[int, _Lifetime] = {}
+
+# The storage of lifetimes for each kind of `threading.local` met. The first is kept when gevent brings another:
+# the threads that began under it still end under it.
+_storage_kind: type[threading.local] = threading.local
+_storage: threading.local = _storage_kind()
+_storages: dict[type[threading.local], threading.local] = {_storage_kind: _storage}
+
+
+def _follow_patching() -> None:
+    """Keep lifetimes where `threading` now says that a thread's, or a greenlet's, own data live."""
+    global _storage, _storage_kind
+    kind = threading.local
+    _storage = _storages.setdefault(kind, kind())
+    _storage_kind = kind
+
+
+def _begin_lifetime() -> _Lifetime:
+    ident = threading.get_ident()
+    ending = _ending.get(ident)
+    if ending is not None:
+        return ending
+    thread = cast("Any", threading)._active.get(ident)  # current_thread() would make a dummy
+    if thread is None or isinstance(thread, cast("Any", threading)._DummyThread):
+        thread = _ForeignThread(ident)
+    lifetime = _storage.lifetime = _Lifetime(thread)
+    return lifetime
+
+
+def _lifetime() -> _Lifetime:
+    """The running thread's lifetime, begun at its first touch."""
+    if threading.local is not _storage_kind:
+        _follow_patching()
+    try:
+        return cast("_Lifetime", _storage.lifetime)
+    except AttributeError:
+        return _begin_lifetime()
+
+
+class _localimpl:
+    """The map behind one `local`, from each thread to that thread's dict."""
+
+    __slots__ = ("__weakref__", "dicts", "localargs")
+
+    def __init__(self, localargs: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+        self.dicts: dict[int, tuple[ref[Any], dict[str, Any]]] = {}
+        self.localargs = localargs
+
+    def get_dict(self) -> dict[str, Any]:
+        """The running thread's dict. Raises KeyError if it has none."""
+        thread = _lifetime().thread
+        wrthread, localdict = self.dicts[id(thread)]
+        if wrthread() is not thread:
+            raise KeyError(id(thread))
+        return localdict
+
+    def create_dict(self) -> dict[str, Any]:
+        """Make a new, empty dict the running thread's, and return it."""
+        localdict: dict[str, Any] = {}
+        self.swap_dict(localdict)
+        return localdict
+
+    def swap_dict(self, new: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Make `new` the running thread's dict and return the one before; None stands for no dict."""
+        lifetime = _lifetime()
+        thread = lifetime.thread
+        key = id(thread)
+        wrthread, old = self.dicts.get(key, (None, None))
+        if new is None:
+            self.dicts.pop(key, None)
+        else:
+            if not lifetime.holds(self):
+                lifetime.enrol(self)
+            self.dicts[key] = ref(thread), new
+        return old if wrthread is not None and wrthread() is thread else None
+
+
+class local:
+    """Thread-local data: a drop-in for `threading.local`.
+
+    Each thread (under gevent each greenlet) that touches the object sees attributes of its own, which are gone when it
+    has ended. The `__init__` of a subclass runs again, with the constructor's arguments, in every thread.
+
+    Raises TypeError for arguments without an `__init__` to take them, and when copied or pickled.
+    """
+
+    __slots__ = ("__weakref__", "_local__impl")
+
+    def __new__(cls, /, *args: Any, **kw: Any) -> Any:
+        if (args or kw) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments: it has no __init__ that would use them")
+        self = object.__new__(cls)
+        impl = _localimpl((args, kw))
+        object.__setattr__(self, "_local__impl", impl)
+        # The caller runs __init__ here and now; with a dict in place we won't run it a second time.
+        impl.create_dict()
+        return self
+
+    def __getattribute__(self, name: str, /) -> Any:
+        localdict = _dict_of(self)
+        if name == "__dict__":
+            return localdict
+        value = dict.get(localdict, name, _MISSING)
+        if value is not _MISSING and not _is_data_descriptor(type(self), name):
+            return value
+        try:
+            return object.__getattribute__(self, name)
+        except AttributeError as error:
+            if error.obj is not self or error.name != name:
+                raise  # out of a property's code: the user's own
+            missing = type(self)._local__absent(self, error)
+        raise missing
+
+    def __setattr__(self, name: str, value: Any, /) -> None:
+        if name == "__dict__":
+            _refuse_dict(self)
+        localdict = _dict_of(self)
+        if _is_data_descriptor(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            localdict[name] = value
+
+    def __delattr__(self, name: str, /) -> None:
+        if name == "__dict__":
+            _refuse_dict(self)
+        localdict = _dict_of(self)
+        if _is_data_descriptor(type(self), name):
+            object.__delattr__(self, name)
+            return
+        try:
+            del localdict[name]
+        except KeyError:
+            missing = AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            raise type(self)._local__absent(self, missing) from None
+
+    def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__!r} can't be copied or pickled: the copy would be one more name for it")
+
+    def _local__adopt(self) -> dict[str, Any]:
+        """Hook: the dict for a thread that has none."""
+        impl = _impl_of(self)
+        args, kw = impl.localargs
+        localdict = impl.create_dict()
+        try:
+            type(self).__init__(self, *args, **kw)
+        except BaseException:
+            impl.swap_dict(None)
+            raise
+        return localdict
+
+    def _local__absent(self, error: AttributeError) -> AttributeError:
+        """Hook: the exception to raise where `error` says that there is no such attribute."""
+        return error
+
+
+_impl_of: Callable[[Any], _localimpl] = cast("Any", local)._local__impl.__get__
+
+
+def _dict_of(owner: local) -> dict[str, Any]:
+    try:
+        return _impl_of(owner).get_dict()
+    except KeyError:
+        return type(owner)._local__adopt(owner)
+
+
+def _is_data_descriptor(cls: type, name: str) -> bool:
+    """Whether the class decides about `name`, before any instance's dict (the order of `object.__getattribute__`)."""
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            kind = type(base.__dict__[name])
+            return hasattr(kind, "__set__") or hasattr(kind, "__delete__")
+    return False
+
+
+def _refuse_dict(owner: local) -> NoReturn:
+    raise AttributeError(
+        f"{type(owner).__name__!r} object attribute '__dict__' is read-only", name="__dict__", obj=owner
+    )
+
+
+def swap_dict(owner: Any, new: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Make `new` the running thread's dict in `owner`, a `local`, and return the one before; None stands for none."""
+    return _impl_of(owner).swap_dict(new)
+
+
+def peek_dict(owner: Any) -> dict[str, Any] | None:
+    """The running thread's dict in `owner`, a `local`, or None: unlike attribute access it makes none."""
+    try:
+        return _impl_of(owner).get_dict()
+    except KeyError:
+        return None
+
+
+def thread_name() -> str:
+    """The running thread's name, found without making a dummy Thread for it."""
+    return _lifetime().thread.name

@@ -1,0 +1,59 @@
+"""How coroutines see a scope: they share their thread, so a context variable carries it where the slot is empty.
+
+What a context variable holds goes along into tasks, into callbacks of the event loop and into `asyncio.to_thread`. It
+is consulted only where no scope is bound to the thread, so that it can never hide a request that the thread serves.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, cast
+
+from tlctx._core.local import peek_dict
+from tlctx._core.namespace import OUTSIDE, Namespace, ended_namespace
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from tlctx._core.context import RequestContext
+    from tlctx._core.scope import Scope
+
+__all__ = ["carried_namespace", "carry", "in_coroutine", "namespace_of", "uncarry"]
+
+_carried: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.carried", default=())
+
+
+def carry(scope: Scope) -> Token[tuple[Scope, ...]]:
+    """Have what is started from here on see `scope`, until the token that is returned goes to `uncarry`."""
+    return _carried.set((scope, *_carried.get()))
+
+
+def uncarry(token: Token[tuple[Scope, ...]]) -> None:
+    """Undo `carry`. Raises ValueError in another task than the one it was called in."""
+    _carried.reset(token)
+
+
+def namespace_of(context: RequestContext) -> Namespace:
+    """What `context` reads from here and now: a scope's namespace, or one that refuses any use."""
+    bound = peek_dict(context)
+    return carried_namespace(context) if bound is None else cast("Namespace", bound)
+
+
+def carried_namespace(context: RequestContext) -> Namespace:
+    """What `context` reads from where no scope is bound to the thread."""
+    for scope in _carried.get():
+        if scope.context is context and _may_carry():
+            return ended_namespace(scope) if scope.ended else scope.namespace
+    return OUTSIDE
+
+
+def in_coroutine() -> bool:
+    """Whether an event loop runs on this thread."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def _may_carry() -> bool:
+    # Where threads inherit context variables, a pool's thread keeps those of the request that happened to start it.
+    return in_coroutine() or not getattr(sys.flags, "thread_inherit_context", False)

@@ -1,0 +1,35 @@
+"""Every exception of tlctx. Each message says what happened, and what to do."""
+
+from __future__ import annotations
+
+__all__ = ["OutsideRequestError", "RequestEndedError"]
+
+
+class OutsideRequestError(AttributeError, RuntimeError):
+    """A context was used where no request, and no `with ctx.scope():`, is running.
+
+    It is an AttributeError too, so that `getattr(ctx, "user", None)` works anywhere, in a log formatter for example.
+    """
+
+
+class RequestEndedError(OutsideRequestError):
+    """A context, a scope or something kept from it was used after its request had ended."""
+
+
+def outside(use: str, thread: str) -> OutsideRequestError:
+    """The error for `use` of a context, "reading 'user'" for example, on a thread that serves no request."""
+    return OutsideRequestError(
+        f"{use} on thread {thread!r}, where no request is running: a context holds values only while "
+        "ContextMiddleware serves a request on this very thread, or inside `with ctx.scope(...):`. In a script, a job "
+        "or a test, open a scope with that. In a thread or pool that a request started, pass the values as arguments "
+        "and open a scope there: a context does not follow into other threads by itself."
+    )
+
+
+def ended(use: str, scope: str, thread: str) -> RequestEndedError:
+    """The error for `use` of what belonged to `scope`, which the text names, after its end."""
+    return RequestEndedError(
+        f"{use} on thread {thread!r} after {scope} has ended: its values are gone and what it opened is closed. Take "
+        "what is needed later out of the context while the request runs, or open a scope of your own for it: "
+        "`with ctx.scope(...):`."
+    )

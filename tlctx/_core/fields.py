@@ -1,0 +1,149 @@
+"""How the class of a RequestContext is read when it is made: its fields, their defaults, its methods."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import re
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_origin
+
+from tlctx._core.carry import namespace_of
+from tlctx._core.scope import Scope
+
+if TYPE_CHECKING:
+    from tlctx._core.context import RequestContext
+
+__all__ = ["Field", "absent", "declare_fields", "guard_methods", "run_init_in_scopes"]
+
+_UNSET: Any = object()
+
+
+class Field:
+    """What a declared name is on its class: only reached while the namespace has no value for it."""
+
+    def __init__(self, name: str, default: Any = _UNSET) -> None:
+        self.name = name
+        self.default = default
+
+    @property
+    def has_default(self) -> bool:
+        return self.default is not _UNSET
+
+    def __get__(self, context: RequestContext | None, owner: type) -> Any:
+        if context is not None:
+            raise absent(context, self.name)
+        if not self.has_default:
+            raise AttributeError(f"{owner.__name__}.{self.name} has no default")
+        return self.default
+
+
+class _Method:
+    """A method of a context, as a data descriptor: a value assigned to its name would hide it in that request."""
+
+    def __init__(self, method: Any) -> None:
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, context: Any, owner: type | None = None) -> Any:
+        return self.method.__get__(context, owner)
+
+    def __set__(self, context: Any, value: Any) -> NoReturn:
+        self._refuse(context, "assigned")
+
+    def __delete__(self, context: Any) -> NoReturn:
+        self._refuse(context, "deleted")
+
+    def _refuse(self, context: Any, what: str) -> NoReturn:
+        name = self.method.__name__
+        raise AttributeError(f"{type(context).__name__}.{name} is a method and can't be {what}: choose another name")
+
+
+def absent(context: RequestContext, name: str) -> AttributeError:
+    """The error for reading `name`, which has no value here and now: it says why, and which name may be meant."""
+    namespace, cls = namespace_of(context), type(context)
+    refusal = namespace.refusal(f"reading {name!r}")
+    if refusal is not None:
+        return refusal
+    if isinstance(inspect.getattr_static(cls, name, None), Field):
+        return AttributeError(
+            f"{cls.__name__}.{name} is declared, but has no value in {namespace.scope} yet: assign it before it is "
+            "read, or give it a default in the class"
+        )
+    known = {*namespace, *(known for known in dir(cls) if not known.startswith("_"))}
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "assign it before it is read, or declare it in the class"
+    return AttributeError(f"{cls.__name__} has no {name!r} in {namespace.scope}: {hint}")
+
+
+def declare_fields(cls: type) -> dict[str, Any]:
+    """Put a Field on `cls` for every name that it or a base declares, and return the defaults by name.
+
+    Raises TypeError for a mutable default, and for a field that has a method's name.
+    """
+    fields: dict[str, Field] = {}
+    for base in reversed(cls.__mro__):
+        _add_own_fields(base, fields)
+    for name, field in fields.items():
+        if any(isinstance(vars(base).get(name), _Method) for base in cls.__mro__):
+            raise TypeError(f"field {name!r} of {cls.__name__} would hide the method of that name: choose another")
+        setattr(cls, name, field)
+    return {name: field.default for name, field in fields.items() if field.has_default}
+
+
+def _add_own_fields(base: type, fields: dict[str, Field]) -> None:
+    annotations = inspect.get_annotations(base)
+    own = {name: value for name, value in vars(base).items() if not _is_class_variable(annotations.get(name))}
+    _refuse_mutable(base, own)
+    for name, value in own.items():
+        if isinstance(value, Field):
+            fields[name] = value
+        elif hasattr(value, "__get__") and not (name in annotations and isinstance(value, FunctionType)):
+            fields.pop(name, None)  # a property, say, in place of a base's field
+        elif name in annotations or name in fields:
+            fields[name] = Field(name, value)
+    for name, annotation in annotations.items():
+        if name not in own and name not in fields and not _is_class_variable(annotation):
+            fields[name] = Field(name)
+
+
+def _refuse_mutable(base: type, own: dict[str, Any]) -> None:
+    for name, value in own.items():
+        if type(value).__hash__ is None and not name.startswith(("__", "_local__")):
+            raise TypeError(
+                f"mutable default {type(value).__name__} for {base.__name__}.{name} would be shared by all requests: "
+                "make it with a @per_request method, or annotate it as ClassVar if it is meant to be shared"
+            )
+
+
+def _is_class_variable(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return re.match(r"(\w+\.)?ClassVar\b", annotation) is not None
+    return annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def guard_methods(cls: type) -> None:
+    """Make the methods that `cls` itself defines refuse assignment to their names."""
+    annotations = inspect.get_annotations(cls)
+    for name, value in list(vars(cls).items()):
+        if name.startswith(("__", "_local__")) or name in annotations:
+            continue
+        if isinstance(value, FunctionType | classmethod | staticmethod):
+            setattr(cls, name, _Method(value))
+
+
+def run_init_in_scopes(cls: type) -> None:
+    """Have an `__init__` of `cls` itself run at the start of each scope, and not when the context is made."""
+    init = vars(cls).get("__init__")
+    if init is None:
+        return
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if Scope.of(self) is not None:
+            init(self, *args, **kwargs)
+        else:
+            inspect.signature(init).bind(self, *args, **kwargs)  # wrong arguments are told at once
+
+    cls.__init__ = __init__  # type: ignore[misc]

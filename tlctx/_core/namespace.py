@@ -1,0 +1,122 @@
+"""Namespace: the dict that holds one request's values, and the ones that refuse to because no request runs.
+
+`local` reads and writes them as it does any thread's dict, so a write outside a request is refused by the dict itself
+and costs nothing inside one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from tlctx._core import errors
+from tlctx._core.local import thread_name
+
+if TYPE_CHECKING:
+    from tlctx._core.scope import Scope
+
+__all__ = ["OUTSIDE", "EndedNamespace", "Namespace", "ended_namespace"]
+
+
+class Namespace(dict[str, Any]):
+    """One request's values by name; it knows its scope. Its repr shows names, never values."""
+
+    __slots__ = ("scope",)
+
+    scope: Scope | None
+
+    def refusal(self, use: str) -> errors.OutsideRequestError | None:
+        """The error for `use`, "reading 'user'" for example, if nothing can be had from it."""
+        return None
+
+    def check(self, use: str) -> Self:
+        """The namespace itself, if it can be used; raises its refusal of `use` if not."""
+        refusal = self.refusal(use)
+        if refusal is not None:
+            raise refusal
+        return self
+
+    def end(self) -> None:
+        """Empty it for good. From here on it refuses any use, also by whoever kept a reference."""
+        self.__class__ = EndedNamespace
+        dict.clear(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.scope}: {', '.join(self) or 'nothing set'}>"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a request's namespace can't be copied or pickled whole: take the values you need")
+
+
+class _ClosedNamespace(Namespace):
+    """Holds nothing, takes nothing, and says why."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> NoReturn:
+        self._refuse(f"reading {name!r}")
+
+    def get(self, name: str, default: Any = None) -> NoReturn:
+        self._refuse(f"reading {name!r}")
+
+    def __setitem__(self, name: str, value: Any) -> NoReturn:
+        self._refuse(f"writing {name!r}")
+
+    def setdefault(self, name: str, default: Any = None) -> NoReturn:
+        self._refuse(f"writing {name!r}")
+
+    def update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self._refuse("writing values")
+
+    def __ior__(self, other: Any) -> NoReturn:  # type: ignore[misc]
+        self._refuse("writing values")
+
+    def __delitem__(self, name: str) -> NoReturn:
+        self._refuse(f"deleting {name!r}")
+
+    def pop(self, name: str, *default: Any) -> NoReturn:
+        self._refuse(f"deleting {name!r}")
+
+    def _refuse(self, use: str) -> NoReturn:
+        self.check(use)
+        raise AssertionError("a closed namespace refuses any use")
+
+
+class EndedNamespace(_ClosedNamespace):
+    """What a namespace is after its scope's end."""
+
+    __slots__ = ()
+
+    def refusal(self, use: str) -> errors.OutsideRequestError:
+        return errors.ended(use, str(self.scope), thread_name())
+
+
+def ended_namespace(scope: Scope) -> EndedNamespace:
+    """What `scope`, which has ended, leaves to those who still look for its values."""
+    namespace = EndedNamespace()
+    namespace.scope = scope
+    return namespace
+
+
+class _OutsideNamespace(_ClosedNamespace):
+    """What `vars(ctx)` is where no request runs: not even a look at its names is answered."""
+
+    __slots__ = ()
+
+    def refusal(self, use: str) -> errors.OutsideRequestError:
+        return errors.outside(use, thread_name())
+
+    def __contains__(self, name: object) -> NoReturn:
+        self._refuse(f"looking for {name!r}")
+
+    def __iter__(self) -> NoReturn:
+        self._refuse("listing the names")
+
+    keys = values = items = __iter__
+
+    def __repr__(self) -> str:
+        return "<Namespace outside a request>"
+
+
+OUTSIDE = _OutsideNamespace()
+"""What a context reads from where no scope is current."""
+OUTSIDE.scope = None

@@ -1,0 +1,284 @@
+"""Scope: one request's life, and the only writer of a thread's slot.
+
+Theory of operation
+===================
+
+A context's *slot* on a thread is that thread's dict in the `local` it is. The rule that makes everything else hold:
+**a slot holds a scope's namespace only while application code of that request runs on the thread.** So no missed
+`close()`, no foreign thread and no interleaving can show one request to another.
+
+    Scope()      the namespace is made, with the fields' defaults
+    bind()       the namespace goes into the slot; what it displaces is handed to the caller
+    unbind()     the caller hands it back; the slot is as it was before
+    close()      once: teardown with the namespace in the slot, then the namespace is emptied for good
+
+`bind` and `unbind` come in pairs around each piece of application code, any number of times, on any thread. Code that
+is suspended in between, a generator's, may have left a `with ctx.scope():` of its own open: `unbind` remembers that
+inner namespace, and the next `bind` goes on with it.
+
+An emptied namespace does not look like an empty one: it refuses further use, so that whoever kept it, or still has it
+in a slot, is told which request ended.
+
+Coroutines share their thread, so a slot can't tell them apart: for them a scope is carried, see `carry`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
+from threading import Lock
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast
+
+from tlctx._core import errors
+from tlctx._core.carry import carry, in_coroutine, namespace_of, uncarry
+from tlctx._core.local import peek_dict, swap_dict, thread_name
+from tlctx._core.namespace import EndedNamespace, Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from contextvars import Token
+    from types import TracebackType
+
+    from tlctx._core.context import RequestContext
+
+__all__ = ["Scope"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_next_serial = count(1).__next__
+_ENDED: Namespace = EndedNamespace()  # in the place of a scope's namespace once that has ended
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
+
+
+class Scope:
+    """One request's life, from its first value to its last teardown.
+
+    `with ctx.scope(user=u):` makes and enters one; the middleware makes one for each request.
+
+    Attributes: `context`, the RequestContext it is for; `serial`, a number no other scope of this process ever has;
+    `started`, in seconds on the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to;
+    `environ`, the request's WSGI environ, empty outside a request and after the end; `namespace`, the values.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_below",
+        "_carrier",
+        "_entered",
+        "_error",
+        "_method",
+        "_path",
+        "_resume",
+        "_stack",
+        "_unclosed",
+        "_values",
+        "context",
+        "environ",
+        "namespace",
+        "serial",
+        "started",
+        "thread",
+    )
+
+    def __init__(
+        self, context: RequestContext, environ: Mapping[str, Any] | None = None, values: Mapping[str, Any] = NO_VALUES
+    ) -> None:
+        """A scope of `context`, for the request that `environ` describes if there is one.
+
+        Nothing happens until it is bound or entered; entering assigns `values`.
+        """
+        self.context = context
+        self.serial = _next_serial()
+        self.started = time.monotonic()
+        self.thread = 0
+        self.environ = NO_VALUES if environ is None else environ
+        self._method = self.environ.get("REQUEST_METHOD")
+        self._path = self.environ.get("PATH_INFO", "")
+        self.namespace = Namespace(type(context)._local__defaults)
+        self.namespace.scope = self
+        self._values = values
+        self._stack: ExitStack | None = None
+        self._error: BaseException | None = None
+        self._unclosed = Lock()  # whoever closes takes it, and never gives it back
+        self._resume: Namespace | None = None  # what the next bind goes on with, if not the own namespace
+        self._below: Namespace | None = None  # what entering displaced
+        self._carrier: Token[tuple[Scope, ...]] | None = None  # in a coroutine, instead of a displaced one
+        self._entered = False
+
+    @staticmethod
+    def of(context: RequestContext) -> Scope | None:
+        """The scope that is current for `context` here and now, or None."""
+        scope = namespace_of(context).scope
+        return None if scope is None or scope.ended else scope
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over: its teardown has run and its values are gone."""
+        return self.namespace is _ENDED
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.started
+
+    def __str__(self) -> str:
+        if self._method is None:
+            return f"scope #{self.serial}"
+        # A path comes from the client: no line break of its gets into a log.
+        return f"request #{self.serial} ({ascii(self._method)[1:-1]} {ascii(self._path)[1:-1]:.200})"
+
+    def __repr__(self) -> str:
+        return f"<{'ended' if self.ended else 'open'} {self}>"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a Scope can't be copied or pickled: what it opened can be closed only once")
+
+    def bind(self) -> Namespace | None:
+        """Make it current on this thread. Returns what that displaced, which `unbind` wants back.
+
+        Raises RequestEndedError after its end.
+        """
+        self._check_open("binding a scope")
+        self.thread = threading.get_ident()
+        resumed = _alive(self._resume)
+        return _swap(self.context, self.namespace if resumed is None else resumed)
+
+    def unbind(self, displaced: Namespace | None) -> None:
+        """Take it off this thread again, with whatever scopes its code left open there."""
+        left = _swap(self.context, _alive(displaced))
+        if not self.ended:
+            self._resume = left
+
+    def fail(self, error: BaseException) -> None:
+        """Have the teardown learn of `error` although somebody handled it: what can roll back will."""
+        self._error = error
+
+    def enter_context(self, cm: AbstractContextManager[T]) -> T:
+        """Enter `cm` and have the scope leave it at its end, as `contextlib.ExitStack.enter_context` does.
+
+        Raises TypeError if `cm` is no context manager, RequestEndedError after the end.
+        """
+        return self._teardown("entering a context manager").enter_context(cm)
+
+    def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, object]:
+        """Have the scope call `function(*args, **kwargs)` at its end. Returns `function`.
+
+        Raises TypeError if `function` is not callable, RequestEndedError after the end.
+        """
+        if not callable(function):
+            raise TypeError(f"callback() needs a function to call at the scope's end, not {type(function).__name__}")
+        return self._teardown("adding a callback").callback(function, *args, **kwargs)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End it, once: run the teardown, last in first out, then empty the namespace.
+
+        The teardown runs whole, whatever parts of it raise, and learns of `error` or of what `fail` was told. Raises
+        what the teardown raised last. A second call does nothing.
+        """
+        if not self._unclosed.acquire(blocking=False):
+            return
+        try:
+            if self._stack is not None:
+                self._run_teardown(self._stack, error or self._error)
+        finally:
+            self.namespace.end()
+            self.namespace = _ENDED
+            self.environ = self._values = NO_VALUES
+            self._stack = self._error = self._resume = None
+
+    def _run_teardown(self, stack: ExitStack, error: BaseException | None) -> None:
+        displaced = _swap(self.context, self.namespace)
+        try:
+            stack.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        finally:
+            _swap(self.context, _alive(displaced))
+
+    def __enter__(self) -> Self:
+        self._check_open("entering a scope")
+        if self._entered:
+            raise RuntimeError(f"{self} was entered before: make a new one with `with ctx.scope(...):`")
+        self._make_current()
+        self._entered = True
+        try:
+            self.begin()
+            self.assign(self._values)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.close(exc)
+        finally:
+            if self._carrier is not None:
+                with suppress(ValueError):  # left in another task: what stays behind there refuses every use
+                    uncarry(self._carrier)
+            elif namespace_of(self.context).scope is self:
+                _swap(self.context, _alive(self._below))
+
+    def begin(self) -> None:
+        """Run the context's own `__init__`, if it has one; the scope must be current."""
+        type(self.context)._local__begin(self.context)
+
+    def assign(self, values: Mapping[str, Any]) -> None:
+        """Assign each value to its name; the scope must be current.
+
+        Raises TypeError if `values` is no mapping from names.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"the first values must be a mapping from names, not {type(values).__name__}")
+        for name, value in values.items():
+            setattr(self.context, name, value)
+
+    @contextmanager
+    def carried(self) -> Iterator[None]:
+        """Let coroutines, tasks and `asyncio.to_thread` that are started inside the block see this scope.
+
+        They see it through their context variables, wherever no scope is bound to the thread.
+        """
+        token = carry(self)
+        try:
+            yield
+        finally:
+            uncarry(token)
+
+    def _make_current(self) -> None:
+        if not in_coroutine():
+            self._below = self.bind()
+        elif peek_dict(self.context) is None:
+            self._carrier = carry(self)
+        else:
+            raise RuntimeError(
+                "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
+                "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
+            )
+
+    def _check_open(self, use: str) -> None:
+        if self.ended:
+            raise errors.ended(use, str(self), thread_name())
+
+    def _teardown(self, use: str) -> ExitStack:
+        self._check_open(use)
+        if self._stack is None:
+            self._stack = ExitStack()
+        return self._stack
+
+
+def _swap(context: RequestContext, namespace: Namespace | None) -> Namespace | None:
+    return cast("Namespace | None", swap_dict(context, namespace))
+
+
+def _alive(namespace: Namespace | None) -> Namespace | None:
+    """The nearest namespace that has not ended, from this one down through those that scopes displaced."""
+    while namespace is not None and namespace.scope is not None and namespace.scope.ended:
+        namespace = namespace.scope._below
+    return namespace

@@ -1,0 +1,222 @@
+"""ContextMiddleware: the WSGI way in, and the only room that knows `start_response` and `close()` (PEP 3333).
+
+Theory of operation
+===================
+
+A request's application code runs in pieces: the call of the app, then, in the server's own time and perhaps on other
+threads, each step of the body and its `close()`. The scope is bound around each piece and to nothing in between.
+How the scope ends depends on what the app returned:
+
+    list, tuple, str, ...    no code is left to run: the scope ends first, and the body is returned as it is
+    wsgi.file_wrapper        returned as it is, so that the server's `sendfile` works; its `close` ends the scope
+    any other iterable       wrapped in a `_Body`, which binds the scope around each step; its `close` ends the scope
+    an exception             the scope ends with it, and it goes on to the server
+
+A server that drops a body without closing it (gunicorn does when its access log raises, werkzeug when the client is
+gone) leaves the end to the collector: the finalizers here close what is left, and log a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakMethod
+
+from tlctx._core.context import RequestContext
+from tlctx._core.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["ContextMiddleware"]
+
+logger = logging.getLogger("tlctx")
+
+Initialize = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+_ENVIRON_KEY = "tlctx.scopes"
+# Iterating one of these runs no code of the application. For str and None the server has an answer of its own.
+_INERT = (list, tuple, bytes, str, type(None))
+
+
+class ContextMiddleware:
+    """Gives each request of a WSGI application a scope of `ctx`, and ends it with the request, whatever happens.
+
+    `initialize(environ)`, if given, runs at the start of the request, inside its scope, and returns the first values, a
+    mapping from names. The client receives the same bytes with and without this middleware. Applied twice for one
+    request, the inner one joins the outer's scope.
+
+    Under "tlctx.scopes" the environ has the request's scopes, one for each context; their text names the request and
+    holds none of its values.
+
+    Raises TypeError if `app` or `initialize` is not callable or `ctx` is no RequestContext.
+    """
+
+    def __init__(self, app: WSGIApplication, ctx: RequestContext, initialize: Initialize | None = None) -> None:
+        _check_arguments(app, ctx, initialize)
+        self.app = app
+        self.ctx = ctx
+        self.initialize = initialize
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request: what the server calls (PEP 3333)."""
+        scopes = environ.get(_ENVIRON_KEY, ())
+        if scopes and Scope.of(self.ctx) in scopes:
+            return self.app(environ, start_response)
+        scope = Scope(self.ctx, environ)
+        environ[_ENVIRON_KEY] = (*scopes, scope)
+        displaced = scope.bind()
+        try:
+            scope.begin()
+            if self.initialize is not None:
+                scope.assign(self.initialize(environ))
+            return _with_end(self.app(environ, start_response), scope, environ.get("wsgi.file_wrapper"))
+        except BaseException as error:
+            _close_after(error, scope)
+            raise
+        finally:
+            scope.unbind(displaced)
+
+
+def _check_arguments(app: object, ctx: object, initialize: object) -> None:
+    if not callable(app):
+        raise TypeError(f"the app must be a WSGI application, a callable, not {type(app).__name__}")
+    if not isinstance(ctx, RequestContext):
+        hint = ": give an instance, not the class" if isinstance(ctx, type) else ""
+        raise TypeError(f"the context must be a RequestContext, not {type(ctx).__name__}{hint}")
+    if initialize is not None and not callable(initialize):
+        raise TypeError(f"initialize must be a function of the environ, not {type(initialize).__name__}")
+
+
+def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
+    """The body to return to the server in place of `body`; it or this call ends the scope."""
+    if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
+        scope.close()
+        return body
+    if isinstance(file_wrapper, type):
+        if isinstance(body, file_wrapper):
+            return _with_file_end(body, scope)
+    elif file_wrapper is not None and hasattr(body, "read"):
+        # uWSGI's wrapper is a function that hands back the file itself, which must come back untouched.
+        scope.close()
+        return body
+    return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
+
+
+def _with_file_end(body: Any, scope: Scope) -> Iterable[bytes]:
+    end = _FileEnd(body, scope)
+    try:
+        body.close = end
+    except (AttributeError, TypeError):  # it takes no attributes, so nobody would tell us of its end
+        scope.close()
+    return cast("Iterable[bytes]", body)
+
+
+class _Body:
+    """An iterable body, with the scope bound around whatever its code does and ended by `close()`."""
+
+    __slots__ = ("__weakref__", "_iterable", "_iterator", "_scope")
+
+    def __init__(self, iterable: Iterable[bytes], scope: Scope) -> None:
+        self._iterable = iterable
+        self._iterator: Iterator[bytes] | None = None
+        self._scope = scope
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._iterator = self._in_scope(iter, self._iterable)
+        return self
+
+    def __next__(self) -> bytes:
+        if self._iterator is None:
+            iter(self)
+        return cast("bytes", self._in_scope(next, self._iterator))
+
+    def close(self) -> None:
+        _end(self._scope, getattr(self._iterable, "close", None))
+
+    def __del__(self) -> None:
+        _end_dropped(self._scope, getattr(self._iterable, "close", None))
+
+    def _in_scope(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        scope = self._scope
+        if scope.ended:
+            return function(argument)
+        displaced = scope.bind()
+        try:
+            return function(argument)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            scope.fail(error)
+            raise
+        finally:
+            scope.unbind(displaced)
+
+
+class _SizedBody(_Body):
+    """A body whose length servers may ask for: with one block they add a Content-Length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return cast("int", self._in_scope(len, self._iterable))
+
+
+class _FileEnd:
+    """Stands for `close` on the server's file wrapper: closes the file, then ends the scope."""
+
+    __slots__ = ("_close", "_scope")
+
+    def __init__(self, body: Any, scope: Scope) -> None:
+        close: Any = getattr(body, "close", None)
+        # The body will refer to us; a strong reference back would keep it from going when it is dropped.
+        own = getattr(close, "__self__", None) is body
+        self._close: Callable[[], Any] = WeakMethod(close) if own else lambda: close
+        self._scope = scope
+
+    def __call__(self) -> None:
+        _end(self._scope, self._close())
+
+    def __del__(self) -> None:
+        _end_dropped(self._scope, self._close())
+
+
+def _end(scope: Scope, close: Callable[[], object] | None) -> None:
+    """Run the body's own `close` in the scope, if it has one, and end the scope."""
+    if scope.ended:
+        if close is not None:
+            close()
+        return
+    displaced = scope.bind()
+    try:
+        if close is not None:
+            close()
+        scope.close()
+    except BaseException as error:
+        _close_after(error, scope)
+        raise
+    finally:
+        scope.unbind(displaced)
+
+
+def _close_after(error: BaseException, scope: Scope) -> None:
+    """End a scope whose code raised `error`, which goes on to the server whatever the teardown does."""
+    try:
+        scope.close(error)
+    except Exception:
+        logger.exception("teardown of %s failed, after its own %s", scope, type(error).__name__)
+
+
+def _end_dropped(scope: Scope, close: Callable[[], object] | None) -> None:
+    """End the scope of a body that the collector found unclosed, on whatever thread that is."""
+    if scope.ended or sys.is_finalizing():
+        return
+    logger.warning("%s: the server dropped its body without close(), %.3f s after it began", scope, scope.age)
+    try:
+        _end(scope, close)
+    except BaseException:
+        logger.exception("teardown of %s failed", scope)
