@@ -32,6 +32,7 @@ behind. So `current_thread()` is never asked; a `_ForeignThread` stands in, made
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import ref
@@ -76,7 +77,9 @@ class _Lifetime:
 
         known[key] = ref(impl, local_deleted)
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            return
         # What a stored value's finalizer looks up or stores while we drop it still belongs to this thread.
         ident = threading.get_ident()
         outer = _ending.get(ident)
@@ -199,7 +202,7 @@ class local:
         if name == "__dict__":
             return localdict
         value = dict.get(localdict, name, _MISSING)
-        if value is not _MISSING and not _is_data_descriptor(type(self), name):
+        if value is not _MISSING and not _class_decides(type(self), name, reading=True):
             return value
         try:
             return object.__getattribute__(self, name)
@@ -213,7 +216,7 @@ class local:
         if name == "__dict__":
             _refuse_dict(self)
         localdict = _dict_of(self)
-        if _is_data_descriptor(type(self), name):
+        if _class_decides(type(self), name):
             object.__setattr__(self, name, value)
         else:
             localdict[name] = value
@@ -222,7 +225,7 @@ class local:
         if name == "__dict__":
             _refuse_dict(self)
         localdict = _dict_of(self)
-        if _is_data_descriptor(type(self), name):
+        if _class_decides(type(self), name):
             object.__delattr__(self, name)
             return
         try:
@@ -261,12 +264,17 @@ def _dict_of(owner: local) -> dict[str, Any]:
         return type(owner)._local__adopt(owner)
 
 
-def _is_data_descriptor(cls: type, name: str) -> bool:
-    """Whether the class decides about `name`, before any instance's dict (the order of `object.__getattribute__`)."""
+def _class_decides(cls: type, name: str, *, reading: bool = False) -> bool:
+    """Whether `name` is a data descriptor on the class, which comes before any instance's dict.
+
+    For reading it has to have a `__get__` too; that is the order of `object.__getattribute__`.
+    """
     for base in cls.__mro__:
         if name in base.__dict__:
             kind = type(base.__dict__[name])
-            return hasattr(kind, "__set__") or hasattr(kind, "__delete__")
+            return (hasattr(kind, "__set__") or hasattr(kind, "__delete__")) and (
+                not reading or hasattr(kind, "__get__")
+            )
     return False
 
 

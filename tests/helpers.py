@@ -1,0 +1,73 @@
+"""What several test files need: threads of both kinds, and programs of their own."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+PATIENCE = 60.0
+"""Seconds after which whatever a test waits for is taken to have failed."""
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """What `function` returns, or raises, when a new thread calls it; the thread has ended when this returns."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((True, function()))
+        except BaseException as error:
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "the thread hangs"
+    succeeded, value = outcome.pop()
+    if succeeded:
+        return value  # type: ignore[no-any-return]
+    raise value
+
+
+def in_foreign_thread(function: Callable[[], T]) -> T:
+    """The same on a thread that `threading` did not start and does not know."""
+    outcome: list[T] = []
+    done = threading.Event()
+
+    class LastThing:
+        def __del__(self) -> None:
+            done.set()
+
+    storage = threading.local()
+
+    def run() -> None:
+        storage.last = LastThing()  # goes with the thread's state, after everything else the thread stored
+        outcome.append(function())
+
+    _thread.start_new_thread(run, ())
+    assert done.wait(PATIENCE), "the foreign thread hangs"
+    return outcome.pop()
+
+
+def run_program(source: str, *arguments: str, **environment: str) -> str:
+    """What a new interpreter prints that runs `source`. Fails the test if it fails, or writes to stderr."""
+    program = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (program.returncode, program.stderr) == (0, ""), program.stderr
+    return program.stdout

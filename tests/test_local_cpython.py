@@ -1,0 +1,36 @@
+"""CPython's own suite for thread-locals, run against ours. The interpreter ships it as `test.test_threading_local`."""
+
+from __future__ import annotations
+
+import importlib
+import unittest
+from typing import Any
+
+import pytest
+from conftest import IMPLEMENTATIONS
+
+import tlctx
+
+try:
+    cpython: Any = importlib.import_module("test.test_threading_local")
+except ImportError:  # some distributions leave the `test` package out
+    cpython = None
+
+if cpython is None:
+
+    @pytest.mark.skip(reason="this interpreter does not ship test.test_threading_local")
+    def test_cpythons_own_suite() -> None:
+        """Stands for the suite where there is none."""
+
+else:
+
+    class TestTheDoorsLocal(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
+        _local = tlctx.local
+
+    class TestPython(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
+        _local = IMPLEMENTATIONS["python"]
+
+
+def test_the_suite_covers_every_implementation() -> None:
+    covered = {case._local for case in (globals().get("TestTheDoorsLocal"), globals().get("TestPython")) if case}
+    assert cpython is None or covered == set(IMPLEMENTATIONS.values())
