@@ -33,3 +33,12 @@ def ended(use: str, scope: str, thread: str) -> RequestEndedError:
         "what is needed later out of the context while the request runs, or open a scope of your own for it: "
         "`with ctx.scope(...):`."
     )
+
+
+def chain(error: BaseException | None) -> list[BaseException]:
+    """The error and those it was raised in the handling of, newest first."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__context__
+    return found

@@ -185,7 +185,8 @@ class Scope:
             return
         try:
             if self._stack is not None:
-                self._run_teardown(self._stack, error or self._error)
+                self._error = error or self._error
+                self._run_teardown(self._stack, self._error)
         finally:
             self.namespace.end()
             self.namespace = _ENDED
@@ -270,7 +271,17 @@ class Scope:
         self._check_open(use)
         if self._stack is None:
             self._stack = ExitStack()
+        self._stack.push(self._keep_error)  # runs right after the part that is added next
         return self._stack
+
+    def _keep_error(self, *exc_details: Any) -> None:
+        """Hang the error before on a new one: ExitStack forgets it where no exception was being handled."""
+        before, error = self._error, exc_details[1]
+        if error is None or error is before:
+            return
+        self._error = error
+        if error.__context__ is None and error not in errors.chain(before):
+            error.__context__ = before
 
 
 def _swap(context: RequestContext, namespace: Namespace | None) -> Namespace | None:
