@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +59,13 @@ def in_foreign_thread(function: Callable[[], T]) -> T:
     _thread.start_new_thread(run, ())
     assert done.wait(PATIENCE), "the foreign thread hangs"
     return outcome.pop()
+
+
+def missing(part: str) -> NoReturn:
+    """End a test that can't find the part it needs: as a failure in CI, which has to have it, else as skipped."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI lacks {part}")
+    pytest.skip(f"needs {part}")
 
 
 def run_program(source: str, *arguments: str, **environment: str) -> str:

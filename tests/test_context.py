@@ -285,12 +285,14 @@ def test_the_error_is_an_attribute_error_and_a_runtime_error(ctx: Ctx) -> None:
     assert not hasattr(ctx, "user")
 
 
-def test_a_log_formatter_can_ask_anywhere(ctx: Ctx, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_formatter_can_ask_anywhere(
+    ctx: Ctx, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Formatter(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
             return f"{getattr(ctx, 'user', '-')} {record.getMessage()}"
 
-    caplog.handler.setFormatter(Formatter())
+    monkeypatch.setattr(caplog.handler, "formatter", Formatter())
     logging.getLogger("any").warning("outside")
     with ctx.scope(user="ann"):
         logging.getLogger("any").warning("inside")

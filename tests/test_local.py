@@ -11,11 +11,13 @@ import threading
 import weakref
 from typing import Any
 
+import greenlet
 import pytest
 from conftest import IMPLEMENTATIONS
 from helpers import PATIENCE, in_foreign_thread, in_thread, run_program
 
 import tlctx
+from tlctx._core import _local_py, lifetime
 
 
 class Payload:
@@ -360,10 +362,8 @@ def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(
 
 
 def test_the_death_of_one_local_does_not_make_a_thread_forget_another_under_the_same_id() -> None:
-    from tlctx._core import _local_py  # noqa: PLC0415
-
     first, second = _local_py.local(), _local_py.local()
-    known = _local_py._lifetime().locals
+    known = lifetime.current_lifetime().locals
     key = id(first._local__impl)
     known[key], mine = weakref.ref(second._local__impl), known[key]
     del first
@@ -434,11 +434,9 @@ def test_values_are_freed_in_every_thread_when_the_local_goes(local: Any) -> Non
 
 
 def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals() -> None:
-    from tlctx._core import _local_py  # noqa: PLC0415
-
     instance = _local_py.local()
     instance.x = 0
-    known = _local_py._lifetime().locals
+    known = lifetime.current_lifetime().locals
     before = len(known)
     for number in range(1000):
         in_thread(lambda number=number: setattr(instance, "x", number))  # type: ignore[misc]
@@ -446,7 +444,7 @@ def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals()
     gc.collect()
     assert len(dicts_of(instance)) == 1
     assert len(known) == before
-    assert not _local_py._ending
+    assert not lifetime._ending
 
 
 def test_locals_and_threads_that_come_and_go_at_once_raise_nothing(local: Any) -> None:
@@ -584,13 +582,11 @@ PATCH = "import gevent.monkey; gevent.monkey.patch_all()"
 
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_greenlets_are_told_apart_whether_gevent_patches_before_or_after_the_import(order: str) -> None:
-    pytest.importorskip("gevent")
     program = GREENLETS.format(**{"before": "", "after": "", order: PATCH})
     assert run_program(program) == "[] main 1\n"
 
 
 def test_a_greenlet_without_patching_is_part_of_its_thread() -> None:
-    greenlet = pytest.importorskip("greenlet")
     instance = tlctx.local()
     instance.x = "the thread's"
     assert greenlet.greenlet(lambda: instance.x).switch() == "the thread's"

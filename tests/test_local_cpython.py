@@ -6,8 +6,8 @@ import importlib
 import unittest
 from typing import Any
 
-import pytest
 from conftest import IMPLEMENTATIONS
+from helpers import missing
 
 import tlctx
 
@@ -18,9 +18,8 @@ except ImportError:  # some distributions leave the `test` package out
 
 if cpython is None:
 
-    @pytest.mark.skip(reason="this interpreter does not ship test.test_threading_local")
     def test_cpythons_own_suite() -> None:
-        """Stands for the suite where there is none."""
+        missing("test.test_threading_local, which this interpreter does not ship")
 
 else:
 

@@ -3,16 +3,16 @@
 Theory of operation
 ===================
 
-    the thread's own storage --> _Lifetime --> Thread
-                                    |             ^
-                                    | ref         | ref
-                                    v             |
+    the thread's own storage --> Lifetime --> Thread
+                                   |            ^
+                                   | ref        | ref
+                                   v            |
     local --> _localimpl.dicts: {id(Thread): (ref(Thread), dict)}
 
 1.  *A look-up trusts no id.* The map is keyed by `id(Thread)`, which is fast; the entry counts only while its weak
     reference still leads to the very thread that asks. Ids are reused, live objects are not.
 
-2.  *An entry lives as long as its thread runs.* The only strong reference to a `_Lifetime` lies in the storage that the
+2.  *An entry lives as long as its thread runs.* The only strong reference to a `Lifetime` lies in the storage that the
     platform keeps for the running thread (`threading.local`), so it dies at the moment the thread ends: not when its
     Thread object is collected, which may be never, and not before. Its finalizer removes the thread's entries. Nothing
     that a thread stores leads back to its lifetime, so no cycle through a value can hold on to it.
@@ -22,120 +22,21 @@ Theory of operation
 4.  *No lock, and no user code in the middle.* Every step on a shared map is one atomic dict operation, so a finalizer
     or a signal handler that runs between two steps may use the same local, and `fork` can't copy a held lock.
 
-Which thread runs is asked of `threading` each time, by its name there: gevent swaps `threading.local` and
-`threading.get_ident` when it patches, perhaps after this module was imported, and from then on a greenlet is a thread.
-
-A thread that `threading` did not start has no Thread object to rely on: up to CPython 3.12.1 `current_thread()` hands
-the next one that gets the same id the dead one's `_DummyThread`, and asking for it while a thread ends leaves a ghost
-behind. So `current_thread()` is never asked; a `_ForeignThread` stands in, made when such a thread first comes by.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import ref
+
+from tlctx._core.lifetime import current_lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["local", "peek_dict", "swap_dict", "thread_name"]
+__all__ = ["local", "peek_dict", "swap_dict"]
 
 _MISSING: Any = object()
-
-
-class _ForeignThread:
-    """Stands in for a thread that `threading` did not start, or no longer knows."""
-
-    __slots__ = ("__weakref__", "name")
-
-    def __init__(self, ident: int) -> None:
-        self.name = f"foreign thread {ident}"
-
-
-class _Lifetime:
-    """One thread's time with us: it is gone when the thread has ended."""
-
-    __slots__ = ("locals", "thread")
-
-    def __init__(self, thread: threading.Thread | _ForeignThread) -> None:
-        self.thread = thread
-        self.locals: dict[int, ref[_localimpl]] = {}
-
-    def holds(self, impl: _localimpl) -> bool:
-        known = self.locals.get(id(impl))
-        return known is not None and known() is impl
-
-    def enrol(self, impl: _localimpl) -> None:
-        """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
-        key, known = id(impl), self.locals
-
-        def local_deleted(dead: ref[_localimpl]) -> None:
-            if known.get(key) is dead:
-                known.pop(key, None)
-
-        known[key] = ref(impl, local_deleted)
-
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if is_finalizing():
-            return
-        # What a stored value's finalizer looks up or stores while we drop it still belongs to this thread.
-        ident = threading.get_ident()
-        outer = _ending.get(ident)
-        _ending[ident] = self
-        try:
-            while self.locals:
-                impl = self.locals.popitem()[1]()
-                if impl is not None:
-                    impl.dicts.pop(id(self.thread), None)
-        except KeyError:  # the last local went just now, on another thread
-            pass
-        finally:
-            if outer is None:
-                _ending.pop(ident, None)
-            else:
-                _ending[ident] = outer
-
-
-# Lifetimes whose thread is ending just now, by the id of the thread that finalizes them.
-_ending: dict[int, _Lifetime] = {}
-
-# The storage of lifetimes for each kind of `threading.local` met. The first is kept when gevent brings another:
-# the threads that began under it still end under it.
-_storage_kind: type[threading.local] = threading.local
-_storage: threading.local = _storage_kind()
-_storages: dict[type[threading.local], threading.local] = {_storage_kind: _storage}
-
-
-def _follow_patching() -> None:
-    """Keep lifetimes where `threading` now says that a thread's, or a greenlet's, own data live."""
-    global _storage, _storage_kind
-    kind = threading.local
-    _storage = _storages.setdefault(kind, kind())
-    _storage_kind = kind
-
-
-def _begin_lifetime() -> _Lifetime:
-    ident = threading.get_ident()
-    ending = _ending.get(ident)
-    if ending is not None:
-        return ending
-    thread = cast("Any", threading)._active.get(ident)  # current_thread() would make a dummy
-    if thread is None or isinstance(thread, cast("Any", threading)._DummyThread):
-        thread = _ForeignThread(ident)
-    lifetime = _storage.lifetime = _Lifetime(thread)
-    return lifetime
-
-
-def _lifetime() -> _Lifetime:
-    """The running thread's lifetime, begun at its first touch."""
-    if threading.local is not _storage_kind:
-        _follow_patching()
-    try:
-        return cast("_Lifetime", _storage.lifetime)
-    except AttributeError:
-        return _begin_lifetime()
 
 
 class _localimpl:
@@ -149,7 +50,7 @@ class _localimpl:
 
     def get_dict(self) -> dict[str, Any]:
         """The running thread's dict. Raises KeyError if it has none."""
-        thread = _lifetime().thread
+        thread = current_lifetime().thread
         wrthread, localdict = self.dicts[id(thread)]
         if wrthread() is not thread:
             raise KeyError(id(thread))
@@ -163,7 +64,7 @@ class _localimpl:
 
     def swap_dict(self, new: dict[str, Any] | None) -> dict[str, Any] | None:
         """Make `new` the running thread's dict and return the one before; None stands for no dict."""
-        lifetime = _lifetime()
+        lifetime = current_lifetime()
         thread = lifetime.thread
         key = id(thread)
         wrthread, old = self.dicts.get(key, (None, None))
@@ -295,8 +196,3 @@ def peek_dict(owner: Any) -> dict[str, Any] | None:
         return _impl_of(owner).get_dict()
     except KeyError:
         return None
-
-
-def thread_name() -> str:
-    """The running thread's name, found without making a dummy Thread for it."""
-    return _lifetime().thread.name

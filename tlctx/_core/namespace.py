@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from tlctx._core import errors
-from tlctx._core.local import thread_name
+from tlctx._core.lifetime import thread_name
 
 if TYPE_CHECKING:
     from tlctx._core.scope import Scope

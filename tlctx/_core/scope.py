@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from tlctx._core import errors
 from tlctx._core.carry import carry, in_coroutine, namespace_of, uncarry
-from tlctx._core.local import peek_dict, swap_dict, thread_name
+from tlctx._core.lifetime import thread_name
+from tlctx._core.local import peek_dict, swap_dict
 from tlctx._core.namespace import EndedNamespace, Namespace
 
 if TYPE_CHECKING:
