@@ -1,0 +1,91 @@
+"""The pages of the notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from sqlalchemy import func, select
+
+from notebook.context import current_user
+from notebook.export import csv_lines
+from notebook.models import Note
+from notebook.notes import change_note, create_note, delete_note, find_notes, get_note
+from notebook.validation import InvalidInput
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+__all__ = ["views"]
+
+views = Blueprint("views", __name__)
+
+
+@views.before_request
+def only_for_users() -> None:
+    """Visitors are asked to sign in."""
+    current_user()
+
+
+@views.get("/")
+def list_notes() -> str:
+    """The user's notes, or those that a search finds."""
+    page = find_notes(request.args.get("q", ""), request.args.get("page", 1, int))
+    return render_template("notes.html", page=page, all_notes=select(func.count(Note.id)))
+
+
+@views.get("/notes.csv")
+def export_notes() -> Response:
+    """All of the user's notes in a file."""
+    response = Response(csv_lines(), mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=f"notes-of-{current_user().name}.csv")
+    return response
+
+
+@views.get("/notes/new")
+def new_note_page() -> str:
+    """The form for a new note."""
+    return render_template("note_form.html", note=None, errors={})
+
+
+@views.post("/notes/new")
+def new_note_form() -> ResponseReturnValue:
+    """Write a new note."""
+    try:
+        note = create_note(request.form["title"], request.form["body"])
+    except InvalidInput as invalid:
+        return render_template("note_form.html", note=None, errors=invalid.errors), 422
+    flash("The note is saved.")
+    return redirect(url_for(".show_note", note_id=note.id), 303)
+
+
+@views.get("/notes/<int:note_id>")
+def show_note(note_id: int) -> str:
+    """One note."""
+    return render_template("note.html", note=get_note(note_id))
+
+
+@views.get("/notes/<int:note_id>/edit")
+def edit_note_page(note_id: int) -> str:
+    """The form for a note that exists."""
+    return render_template("note_form.html", note=get_note(note_id), errors={})
+
+
+@views.post("/notes/<int:note_id>/edit")
+def edit_note_form(note_id: int) -> ResponseReturnValue:
+    """Rewrite a note."""
+    note = get_note(note_id)
+    try:
+        change_note(note, request.form["title"], request.form["body"])
+    except InvalidInput as invalid:
+        return render_template("note_form.html", note=note, errors=invalid.errors), 422
+    flash("The note is saved.")
+    return redirect(url_for(".show_note", note_id=note_id), 303)
+
+
+@views.post("/notes/<int:note_id>/delete")
+def delete_note_form(note_id: int) -> ResponseReturnValue:
+    """Delete a note."""
+    delete_note(get_note(note_id))
+    flash("The note is deleted.")
+    return redirect(url_for(".list_notes"), 303)
