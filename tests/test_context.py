@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import abc
 import collections
 import copy
 import dataclasses
+import functools
 import logging
 import pickle
 import threading
+import time
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, ClassVar
 
@@ -151,6 +155,104 @@ def test_a_methods_name_can_be_neither_a_field_nor_a_value(ctx: Ctx, name: str) 
     with pytest.raises(AttributeError, match="is a method"):
         ctx.scope(**{name: 1}).__enter__()
     assert ctx.greeting.__func__(type("Fake", (), {"user": "u"})) == "Hello, u!"  # type: ignore[attr-defined]
+
+
+def test_other_kinds_of_methods_are_guarded_under_the_name_they_have() -> None:
+    class Mine(RequestContext):
+        def method(self) -> None: ...
+
+        alias = method
+        made = lambda self: 1  # noqa: E731
+        cached = functools.lru_cache(lambda self: 1)
+        partial = functools.partialmethod(method)
+
+        @classmethod
+        def of_class(cls) -> str:
+            return cls.__name__
+
+    mine = Mine()
+    with mine.scope():
+        for name in ("method", "alias", "made", "cached", "partial", "of_class"):
+            with pytest.raises(AttributeError, match=rf"Mine\.{name} is a method"):
+                setattr(mine, name, 1)
+        assert (mine.of_class(), mine.made(), mine.cached()) == ("Mine", 1, 1)  # type: ignore[no-untyped-call]
+
+
+def test_an_abstract_method_stays_abstract() -> None:
+    class Abstract(RequestContext, abc.ABC):
+        @abc.abstractmethod
+        def load(self) -> str: ...
+
+    class Concrete(Abstract):
+        def load(self) -> str:
+            return "loaded"
+
+    assert Abstract.__abstractmethods__ == {"load"}
+    assert Concrete().load() == "loaded"
+
+
+@pytest.mark.parametrize("where", ["own", "dataclass"])
+def test_a_slot_which_all_requests_would_share_is_refused(where: str) -> None:
+    slotted = {"__slots__": ("user",), "__annotations__": {"user": str}}
+    with pytest.raises(TypeError, match=r"slot 'user' of \w+ would be shared by all requests"):
+        if where == "own":
+            type("Bad", (RequestContext,), slotted)
+        else:
+            dataclasses.dataclass(slots=True)(type("Bad", (RequestContext,), {"__annotations__": {"user": str}}))
+
+
+def test_an_init_from_a_dataclass_or_a_mixin_runs_at_the_start_of_every_scope_too() -> None:
+    @dataclasses.dataclass
+    class Data(RequestContext):
+        user: str = "nobody"
+
+    class Mixin:
+        def __init__(self) -> None:
+            self.items: list[int] = []
+
+    class Mixed(Mixin, RequestContext):
+        pass
+
+    data, mixed = Data("ann"), Mixed()
+    for _ in range(2):
+        with data.scope(), mixed.scope():
+            assert data.user == "ann"
+            mixed.items.append(1)
+            assert mixed.items == [1]
+
+
+def test_a_default_may_be_any_callable_or_class() -> None:
+    class Mine(RequestContext):
+        clock: Callable[[], float] = time.time
+        bound: Callable[[], None] = threading.Event().set
+        kind: type = property
+        function: Callable[..., Any] = in_thread
+
+    mine = Mine()
+    with pytest.raises(OutsideRequestError):
+        _ = mine.bound
+    with mine.scope():
+        assert sorted(mine) == ["bound", "clock", "function", "kind"]
+        assert mine.clock is time.time
+        mine.function = in_foreign_thread
+        assert mine.function is in_foreign_thread
+
+
+def test_what_a_mixin_shares_without_declaring_it_is_its_own_business() -> None:
+    class Mixin:
+        registry: ClassVar[list[int]] = []
+        plain = [1]  # noqa: RUF012
+
+    class Mine(Mixin, RequestContext):
+        pass
+
+    assert Mine().plain is Mixin.plain
+
+
+def test_the_interpreter_adds_no_suggestion_of_its_own(ctx: Ctx) -> None:
+    with ctx.scope(), pytest.raises(AttributeError) as caught:
+        _ = ctx.usr  # type: ignore[attr-defined]
+    assert "".join(traceback.format_exception(caught.value)).count("'user'") == 1
 
 
 def test_the_classes_own_code_and_properties_work_as_in_any_class(ctx: Ctx) -> None:
@@ -508,6 +610,42 @@ def test_a_coroutine_function_is_refused() -> None:
 
         @per_request
         async def fetch(self: Any) -> None: ...
+
+
+def test_what_is_no_function_is_refused_and_any_callable_is_taken() -> None:
+    wrong: Any = 5
+    with pytest.raises(TypeError, match="decorates a method, not int"):
+        per_request(wrong)
+
+    class Mine(RequestContext):
+        value = per_request(functools.partial(repr))
+
+    mine = Mine()
+    with mine.scope():
+        assert mine.value.startswith("<Mine in scope #")
+
+
+def test_a_generator_function_is_known_behind_a_decorator() -> None:
+    def traced(function: Any) -> Any:
+        @functools.wraps(function)
+        def run(*args: Any) -> Any:
+            return function(*args)
+
+        return run
+
+    closed: list[str] = []
+
+    class Mine(RequestContext):
+        @per_request
+        @traced
+        def value(self) -> Iterator[str]:
+            yield "made"
+            closed.append("closed")
+
+    mine = Mine()
+    with mine.scope():
+        assert mine.value == "made"
+    assert closed == ["closed"]
 
 
 def test_an_object_that_is_no_context_is_refused() -> None:

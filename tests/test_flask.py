@@ -505,6 +505,79 @@ def test_a_block_with_the_client_leaves_nothing_open(app: Flask, ctx: Ctx, log: 
     assert Scope.of(ctx) is None
 
 
+def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
+    app: Flask, ctx: Ctx, log: list[Any]
+) -> None:
+    other_log: list[Any] = []
+    other = Ctx(other_log)
+    TLCtx(app, other)
+
+    @app.teardown_appcontext
+    def fail(error: BaseException | None) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), app.app_context():
+        assert ctx.work
+        assert other.work
+        ctx.callback(other_log.append, "closed")
+    assert (log, other_log) == (["ZeroDivisionError"], ["closed", "ZeroDivisionError"])
+    assert Scope.of(ctx) is Scope.of(other) is None
+
+
+def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app: Flask, ctx: Ctx) -> None:
+    other = Ctx([])
+    TLCtx(app, other)
+
+    def fail() -> None:
+        raise Boom
+
+    with pytest.raises(Boom), app.app_context():
+        ctx.callback(fail)
+        other.callback(fail)
+    assert Scope.of(ctx) is Scope.of(other) is None
+
+
+def test_an_init_that_raises_leaves_no_app_context_behind() -> None:
+    class Fails(RequestContext):
+        def __init__(self) -> None:
+            raise Boom
+
+    app = Flask("fails")
+    TLCtx(app, Fails())
+    with pytest.raises(Boom), app.app_context():
+        pass
+    assert not flask.has_app_context()
+
+
+def test_a_request_from_inside_a_coroutine_may_open_scopes(app: Flask, ctx: Ctx) -> None:
+    @app.get("/")
+    def index() -> str:
+        with ctx.scope(user="inner"):
+            return ctx.user
+
+    async def ask() -> str:
+        return app.test_client().get("/").text
+
+    assert asyncio.run(ask()) == "inner"
+
+
+def test_a_handled_exception_that_a_teardown_passes_on_does_not_spoil_the_answer(app: Flask, ctx: Ctx) -> None:
+    class PassesOn:
+        def __enter__(self) -> None: ...
+        def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+            if error is not None:
+                raise error
+
+    @app.get("/")
+    def index() -> str:
+        ctx.enter_context(PassesOn())
+        raise Boom
+
+    app.errorhandler(500)(lambda error: ("sorry", 500))
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    assert app.test_client().get("/").text == "sorry"
+
+
 # Apps in apps
 
 

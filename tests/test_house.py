@@ -16,7 +16,7 @@ import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
-CORE = ["errors", "lifetime", "_local_py", "local", "namespace", "carry", "scope", "fields", "context"]
+CORE = ["errors", "lifetime", "_local_py", "local", "namespace", "carry", "teardown", "scope", "fields", "context"]
 """The modules of `_core`, each of which may import those before it."""
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
 

@@ -43,3 +43,7 @@ def test_every_link_to_a_file_leads_to_one() -> None:
 def test_it_names_the_python_that_it_runs_on() -> None:
     assert "Python 3.11 or newer" in README.read_text()
     assert sys.version_info >= (3, 11)
+
+
+def test_nothing_in_it_waits_to_be_filled_in() -> None:
+    assert not re.search(r"^[A-Z]{3,}$", README.read_text().replace("\nMIT\n", "\n"), re.MULTILINE)

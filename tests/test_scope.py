@@ -9,7 +9,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -185,7 +185,7 @@ def test_a_scope_that_has_ended_can_be_neither_bound_nor_entered_nor_given_anyth
 
 
 def test_a_scope_is_entered_only_once(ctx: Ctx) -> None:
-    with ctx.scope() as scope, pytest.raises(RuntimeError, match="was entered before"):
+    with ctx.scope() as scope, pytest.raises(RuntimeError, match="was entered or bound before"):
         scope.__enter__()
     assert ctx._local__impl.dicts == {}
 
@@ -358,6 +358,123 @@ def test_an_init_that_raises_closes_the_scope_after_what_it_opened() -> None:
     assert Scope.of(mine) is None
 
 
+class FalsyError(Exception):
+    def __len__(self) -> int:
+        return 0
+
+
+def test_an_exception_that_counts_as_false_is_an_exception(ctx: Ctx) -> None:
+    learned: list[Any] = []
+    error = FalsyError()
+    with pytest.raises(FalsyError), ctx.scope():
+        ctx.enter_context(contextlib.ExitStack()).push(lambda *exc: learned.append(exc[1]))
+        raise error
+    assert learned[0] is error
+
+
+def test_errors_that_claim_to_be_equal_are_told_apart(ctx: Ctx) -> None:
+    class Equal(Exception):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    first, second = Equal("first"), Equal("second")
+    with pytest.raises(Equal) as caught, ctx.scope():
+        ctx.callback(raising, second)
+        ctx.callback(raising, first)
+    assert caught.value is second
+    assert second.__context__ is first
+
+
+def test_a_part_that_passes_on_the_exception_it_was_told_of_has_not_failed(ctx: Ctx) -> None:
+    class PassesOn:
+        def __enter__(self) -> None: ...
+        def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+            if error is not None:
+                raise error
+
+    with ctx.scope() as scope:
+        ctx.enter_context(PassesOn())
+        scope.fail(Boom("handled"))
+
+
+def test_what_another_thread_enters_while_the_scope_ends_is_left_at_once(ctx: Ctx) -> None:
+    entering, ended = threading.Event(), threading.Event()
+    log: list[str] = []
+
+    class Slow:
+        def __enter__(self) -> str:
+            entering.set()
+            assert ended.wait(PATIENCE)
+            log.append("entered")
+            return "connection"
+
+        def __exit__(self, *exc: object) -> None:
+            log.append("left")
+
+    def enter() -> None:
+        with pytest.raises(RequestEndedError, match="entering a context manager"):
+            scope.enter_context(Slow())
+
+    scope = Scope(ctx)
+    thread = threading.Thread(target=enter)
+    thread.start()
+    assert entering.wait(PATIENCE)
+    scope.close()
+    ended.set()
+    thread.join(PATIENCE)
+    assert log == ["entered", "left"]
+
+
+def test_no_callback_is_lost_when_threads_add_the_first_ones_at_once(ctx: Ctx) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(300):
+            scope, together, runs = Scope(ctx), threading.Barrier(2), list[int]()
+
+            def add(scope: Scope = scope, together: threading.Barrier = together, runs: list[int] = runs) -> None:
+                together.wait(PATIENCE)
+                scope.callback(runs.append, 1)
+
+            threads = [threading.Thread(target=add) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE)
+            scope.close()
+            assert runs == [1, 1]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_values_finalizer_cannot_open_anything_in_a_scope_that_ends(ctx: Ctx) -> None:
+    refused: list[Any] = []
+
+    class Opens:
+        def __del__(self) -> None:
+            try:
+                scope.callback(refused.append, "never")
+            except RequestEndedError:
+                refused.append("refused")
+
+    with ctx.scope() as scope:
+        ctx.callback(id, 1)
+        ctx.payload = Opens()  # type: ignore[attr-defined]
+    assert refused == ["refused"]
+
+
+def test_the_scope_of_a_request_cannot_be_entered_once_more(ctx: Ctx) -> None:
+    scope = Scope(ctx)
+    displaced = scope.bind()
+    with pytest.raises(RuntimeError, match="was entered or bound before"), scope:
+        pass
+    assert ctx.user == "nobody"
+    scope.unbind(displaced)
+    scope.close()
+
+
 # What is left afterwards
 
 
@@ -445,6 +562,48 @@ def test_a_scope_in_a_coroutine_inside_a_threads_own_scope_is_refused(ctx: Ctx) 
         with pytest.raises(RuntimeError, match="can't be opened in a coroutine while its event loop runs inside"):
             asyncio.run(main())
         assert ctx.user == "outer"
+
+
+def test_scopes_of_coroutines_left_out_of_order_each_take_away_their_own(ctx: Ctx) -> None:
+    async def work(user: str) -> AsyncGenerator[str, None]:
+        with ctx.scope(user=user):
+            while True:
+                yield ctx.user
+
+    async def main() -> None:
+        with ctx.scope(user="outer"):
+            first, second = work("first"), work("second")
+            assert [await anext(first), await anext(second)] == ["first", "second"]
+            await first.aclose()
+            assert await anext(second) == "second"
+            await second.aclose()
+            assert ctx.user == "outer"
+        assert seen(ctx) == "nothing"
+
+    asyncio.run(main())
+
+
+def test_plain_code_that_a_coroutine_calls_nests_scopes_as_anywhere(ctx: Ctx) -> None:
+    def request() -> list[str]:
+        scope = Scope(ctx)
+        displaced = scope.bind()
+        found = []
+        with ctx.scope(user="inner"):
+            found.append(ctx.user)
+        found.append(ctx.user)
+        scope.callback(in_teardown, found)
+        scope.unbind(displaced)
+        scope.close()
+        return found
+
+    def in_teardown(found: list[str]) -> None:
+        with ctx.scope(user="teardown"):
+            found.append(ctx.user)
+
+    async def main() -> list[str]:
+        return request()
+
+    assert asyncio.run(main()) == ["inner", "nobody", "teardown"]
 
 
 def test_a_bound_scope_comes_before_a_carried_one(ctx: Ctx) -> None:

@@ -401,6 +401,23 @@ def test_a_length_is_there_exactly_when_the_body_has_one() -> None:
     body.close()
 
 
+def test_a_length_that_is_not_known_is_no_failure() -> None:
+    class Unknown(Sized):
+        def __len__(self) -> int:
+            raise TypeError("not known")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.user = "ann"
+        return Unknown(b"a")
+
+    request = Request(app)
+    body = request()
+    with pytest.raises(TypeError, match="not known"):
+        len(body)
+    body.close()
+    assert request.ended == [(None, "ann")]
+
+
 def test_an_empty_stream_and_one_never_touched_end_too() -> None:
     for take in (list, lambda body: body):
         request = Request(stream())
@@ -537,16 +554,41 @@ def test_a_file_wrapper_that_takes_no_attributes_comes_back_as_it_is_with_the_sc
 
 
 def test_a_file_wrapper_that_is_a_function_gets_back_the_very_object_it_made() -> None:
-    def uwsgi_file_wrapper(file: Any, size: int = 0) -> Any:
+    made: list[Any] = []
+
+    def file_wrapper_of_uwsgi(file: Any, size: int = 0) -> Any:
         return file
 
-    request = Request(send_file, **{"wsgi.file_wrapper": uwsgi_file_wrapper})
+    def file_wrapper_of_mod_wsgi(file: Any, size: int = 0) -> Any:
+        made.append(TakesNoAttributes(file))
+        return made[-1]
+
+    request = Request(send_file, **{"wsgi.file_wrapper": file_wrapper_of_uwsgi})
     assert request() is request.environ["opened"]
     assert request.ended == [(None, "ann")]
-    streaming = Request(stream(b"a"), **{"wsgi.file_wrapper": uwsgi_file_wrapper})
-    assert list(streaming()) == [b"a"]
-    assert streaming.ended == []
-    streaming.body.close()
+    request = Request(send_file, **{"wsgi.file_wrapper": file_wrapper_of_mod_wsgi})
+    assert request() is made[-1]
+    assert request.ended == [(None, "ann")]
+
+
+def test_where_the_file_wrapper_is_a_function_other_bodies_are_streams_also_with_a_read_method() -> None:
+    class Readable:
+        def read(self) -> bytes:
+            return b""
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield str(ctx.user).encode()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.user = "ann"
+        return Readable()
+
+    for streaming in (app, stream(b"ann")):
+        request = Request(streaming, **{"wsgi.file_wrapper": lambda file, size=0: file})
+        assert list(request()) == [b"ann"]
+        assert request.ended == []
+        request.body.close()
+        assert request.ended == [(None, "ann")]
 
 
 def test_without_a_file_wrapper_a_file_is_a_stream_like_any_other() -> None:
@@ -603,6 +645,33 @@ def test_a_request_made_inside_a_request_gets_its_own_scope_also_while_it_stream
     assert list(request()) == [b"s1", b"s2"]
     request.body.close()
     assert request.ended == [(None, "outer")]
+
+
+@pytest.mark.parametrize("change", [{"PATH_INFO": "/other"}, {"REQUEST_METHOD": "POST"}, {"wsgi.input": io.BytesIO()}])
+def test_a_request_made_inside_with_a_copy_of_the_environ_gets_its_own_scope(change: dict[str, Any]) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        if "inner" in environ:
+            assert not hasattr(ctx, "user")
+            ctx.user = "inner"
+            return []
+        ctx.user = "outer"
+        request.middleware({**environ, **change, "inner": True}, start_nothing)
+        return [ctx.user]
+
+    request = Request(app)
+    assert request() == ["outer"]
+    assert request.ended == [(None, "inner"), (None, "outer")]
+
+
+def test_the_same_request_is_joined_also_with_a_copy_of_the_environ_and_a_moved_script_name() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        if "inner" in environ:
+            return [ctx.user]
+        ctx.user = "outer"
+        mounted = {**environ, "SCRIPT_NAME": "/path", "PATH_INFO": "", "inner": True}
+        return ContextMiddleware(app, ctx)(mounted, start_nothing)
+
+    assert Request(app)() == ["outer"]
 
 
 def test_an_environ_used_again_after_its_request_ended_gets_a_new_scope() -> None:

@@ -6,7 +6,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from flask import g
-from flask.signals import appcontext_pushed, appcontext_tearing_down, got_request_exception
+from flask.globals import app_ctx
+from flask.signals import appcontext_pushed, got_request_exception
 from flask.testing import FlaskClient
 
 from tlctx import ContextMiddleware, RequestContext, Scope
@@ -29,7 +30,8 @@ class TLCtx:
     - puts `ctx` into templates, imported macros included;
     - tells the scope of the exception behind an answer of 500 and up, although Flask handled it, so that a session
       rolls back;
-    - opens a scope for `app.app_context()` outside a request: commands, `flask shell`, tests;
+    - opens a scope for `app.app_context()` outside a request: commands, `flask shell`, tests (there is no environ, so
+      `initialize` does not run);
     - lets async views, their tasks and `asyncio.to_thread` see the request's scope;
     - has the test client read each answer whole, so that the request has ended, as on a server, when a test goes on
       (`buffered=False` takes a stream bit by bit; close such a response).
@@ -56,12 +58,12 @@ class TLCtx:
         app.wsgi_app = ContextMiddleware(app.wsgi_app, self.ctx, self.initialize)  # type: ignore[method-assign]
         installed.append(self)  # which also keeps us alive for the signals below
         app.jinja_env.globals["ctx"] = self.ctx
-        app.test_client_class = _closing(app.test_client_class or FlaskClient)
+        app.test_client_class = _buffering(app.test_client_class or FlaskClient)
         app.async_to_sync = self._carrying(app.async_to_sync)  # type: ignore[method-assign]
         app.handle_user_exception = self._watching(app)  # type: ignore[assignment,method-assign]
         got_request_exception.connect(self._fail, app)
         appcontext_pushed.connect(self._open_scope, app)
-        appcontext_tearing_down.connect(self._close_scope, app)
+        app.do_teardown_appcontext = self._closing_after(app.do_teardown_appcontext)  # type: ignore[method-assign]
 
     def _fail(self, app: Flask, exception: BaseException, **_: Any) -> None:
         scope = Scope.of(self.ctx)
@@ -102,18 +104,34 @@ class TLCtx:
         return f"_tlctx_scope_{id(self.ctx)}"
 
     def _open_scope(self, app: Flask, **_: Any) -> None:
-        if Scope.of(self.ctx) is None:
+        if Scope.of(self.ctx) is not None:
+            return
+        try:
             setattr(g, self._g_name, self.ctx.scope().__enter__())
+        except BaseException as error:
+            app_ctx.pop(error)  # Flask has pushed it already, and would leave it
+            raise
 
-    def _close_scope(self, app: Flask, exc: BaseException | None = None, **_: Any) -> None:
-        scope = g.pop(self._g_name, None)
-        if scope is not None:
-            scope.__exit__(type(exc) if exc else None, exc, exc.__traceback__ if exc else None)
+    def _closing_after(self, teardown: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(teardown)
+        def do_teardown_appcontext(*args: Any) -> None:
+            scope = g.pop(self._g_name, None)
+            error = args[-1] if args and isinstance(args[-1], BaseException) else None
+            try:
+                teardown(*args)
+            except BaseException as raised:
+                error = raised
+                raise
+            finally:
+                if scope is not None:
+                    scope.leave(error)
+
+        return do_teardown_appcontext
 
 
-def _closing(client_class: type[FlaskClient]) -> type[FlaskClient]:
-    class ClosingClient(client_class):  # type: ignore[misc,valid-type]
+def _buffering(client_class: type[FlaskClient]) -> type[FlaskClient]:
+    class BufferingClient(client_class):  # type: ignore[misc,valid-type]
         def open(self, *args: Any, buffered: bool = True, **kwargs: Any) -> Any:
             return super().open(*args, buffered=buffered, **kwargs)
 
-    return ClosingClient
+    return BufferingClient

@@ -65,16 +65,17 @@ class ContextMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""
         scopes = environ.get(_ENVIRON_KEY, ())
-        if scopes and Scope.of(self.ctx) in scopes:
+        if scopes and _is_same_request(environ, Scope.of(self.ctx), scopes):
             return self.app(environ, start_response)
         scope = Scope(self.ctx, environ)
         environ[_ENVIRON_KEY] = (*scopes, scope)
+        file_wrapper = _watched_file_wrapper(environ)
         displaced = scope.bind()
         try:
             scope.begin()
             if self.initialize is not None:
                 scope.assign(self.initialize(environ))
-            return _with_end(self.app(environ, start_response), scope, environ.get("wsgi.file_wrapper"))
+            return _with_end(self.app(environ, start_response), scope, file_wrapper)
         except BaseException as error:
             _close_after(error, scope)
             raise
@@ -92,6 +93,48 @@ def _check_arguments(app: object, ctx: object, initialize: object) -> None:
         raise TypeError(f"initialize must be a function of the environ, not {type(initialize).__name__}")
 
 
+def _is_same_request(environ: WSGIEnvironment, current: Scope | None, scopes: tuple[Scope, ...]) -> bool:
+    """Whether `environ` comes from the request that is served already, and not from one made inside it."""
+    if current is None or current not in scopes:
+        return False
+    outer = current.environ
+    return environ is outer or (
+        environ.get("wsgi.input") is outer.get("wsgi.input")
+        and environ.get("REQUEST_METHOD") == outer.get("REQUEST_METHOD")
+        and _full_path(environ) == _full_path(outer)
+    )
+
+
+def _full_path(environ: Mapping[str, Any]) -> str:
+    return f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+
+
+def _watched_file_wrapper(environ: WSGIEnvironment) -> Any:
+    """The server's file wrapper; where it is a function, one in its place that remembers what it made."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is not None and not isinstance(wrapper, type):
+        wrapper = environ["wsgi.file_wrapper"] = _FileWrapperFunction(wrapper)
+    return wrapper
+
+
+class _FileWrapperFunction:
+    """Calls uWSGI's or mod_wsgi's file wrapper, whose result is of no type that could be asked for."""
+
+    __slots__ = ("_made", "_wrapper")
+
+    def __init__(self, wrapper: Callable[..., Any]) -> None:
+        self._wrapper = wrapper
+        self._made: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._made = self._wrapper(*args, **kwargs)
+        return self._made
+
+    def has_made(self, body: object) -> bool:
+        made, self._made = self._made, None
+        return made is body
+
+
 def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
@@ -100,9 +143,8 @@ def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
     if isinstance(file_wrapper, type):
         if isinstance(body, file_wrapper):
             return _with_file_end(body, scope)
-    elif file_wrapper is not None and hasattr(body, "read"):
-        # uWSGI's wrapper is a function that hands back the file itself, which must come back untouched.
-        scope.close()
+    elif file_wrapper is not None and file_wrapper.has_made(body):
+        scope.close()  # the server wants back the very object, and there is nothing on it to hook
         return body
     return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
 
@@ -141,7 +183,7 @@ class _Body:
     def __del__(self) -> None:
         _end_dropped(self._scope, getattr(self._iterable, "close", None))
 
-    def _in_scope(self, function: Callable[[Any], Any], argument: Any) -> Any:
+    def _in_scope(self, function: Callable[[Any], Any], argument: Any, *, failing: bool = True) -> Any:
         scope = self._scope
         if scope.ended:
             return function(argument)
@@ -151,7 +193,8 @@ class _Body:
         except StopIteration:
             raise
         except BaseException as error:
-            scope.fail(error)
+            if failing:  # a length may be unknown; a server takes that for an answer
+                scope.fail(error)
             raise
         finally:
             scope.unbind(displaced)
@@ -163,7 +206,7 @@ class _SizedBody(_Body):
     __slots__ = ()
 
     def __len__(self) -> int:
-        return cast("int", self._in_scope(len, self._iterable))
+        return cast("int", self._in_scope(len, self._iterable, failing=False))
 
 
 class _FileEnd:

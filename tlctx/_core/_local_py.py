@@ -185,12 +185,12 @@ def _refuse_dict(owner: local) -> NoReturn:
     )
 
 
-def swap_dict(owner: Any, new: dict[str, Any] | None) -> dict[str, Any] | None:
+def swap_dict(owner: Any, new: dict[str, Any] | None) -> Any:
     """Make `new` the running thread's dict in `owner`, a `local`, and return the one before; None stands for none."""
     return _impl_of(owner).swap_dict(new)
 
 
-def peek_dict(owner: Any) -> dict[str, Any] | None:
+def peek_dict(owner: Any) -> Any:
     """The running thread's dict in `owner`, a `local`, or None: unlike attribute access it makes none."""
     try:
         return _impl_of(owner).get_dict()

@@ -7,6 +7,7 @@ is consulted only where no scope is bound to the thread, so that it can never hi
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
 
@@ -14,24 +15,34 @@ from tlctx._core.local import peek_dict
 from tlctx._core.namespace import OUTSIDE, Namespace, ended_namespace
 
 if TYPE_CHECKING:
-    from contextvars import Token
+    from collections.abc import Iterator
 
     from tlctx._core.context import RequestContext
     from tlctx._core.scope import Scope
 
-__all__ = ["carried_namespace", "carry", "in_coroutine", "namespace_of", "uncarry"]
+__all__ = ["carried_namespace", "carry", "carrying", "in_coroutine", "namespace_of", "uncarry"]
 
 _carried: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.carried", default=())
 
 
-def carry(scope: Scope) -> Token[tuple[Scope, ...]]:
-    """Have what is started from here on see `scope`, until the token that is returned goes to `uncarry`."""
-    return _carried.set((scope, *_carried.get()))
+def carry(scope: Scope) -> None:
+    """Have what is started from here on see `scope`, until `uncarry`."""
+    _carried.set((scope, *_carried.get()))
 
 
-def uncarry(token: Token[tuple[Scope, ...]]) -> None:
-    """Undo `carry`. Raises ValueError in another task than the one it was called in."""
-    _carried.reset(token)
+def uncarry(scope: Scope) -> None:
+    """Undo `carry`, in whatever order. A task that began in between keeps it, and is refused once it has ended."""
+    _carried.set(tuple(other for other in _carried.get() if other is not scope))
+
+
+@contextmanager
+def carrying(scope: Scope) -> Iterator[None]:
+    """`carry` for the time of a block."""
+    carry(scope)
+    try:
+        yield
+    finally:
+        uncarry(scope)
 
 
 def namespace_of(context: RequestContext) -> Namespace:

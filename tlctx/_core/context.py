@@ -45,10 +45,10 @@ class RequestContext(_Local):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         guard_methods(cls)
-        run_init_in_scopes(cls)
         cls._local__defaults = declare_fields(cls)
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
+        run_init_in_scopes(cls)
         self: Self = local.__new__(cast("Any", cls), *args, **kwargs)
         swap_dict(self, None)
         return self
@@ -132,7 +132,7 @@ class per_request(Generic[T]):
     taken; its rest runs when the request ends, with the request's exception thrown in at the yield if there was one.
     Catching it there does not undo it for the rest of the teardown.
 
-    Raises TypeError for a coroutine function, and when used on an object that is no RequestContext.
+    Raises TypeError for a coroutine function or no function, and when read on an object that is no RequestContext.
     """
 
     @overload
@@ -142,12 +142,15 @@ class per_request(Generic[T]):
     @overload
     def __init__(self, method: Callable[[Any], T]) -> None: ...
     def __init__(self, method: Callable[[Any], Any]) -> None:
-        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-            raise TypeError(f"per_request can't await: {method.__name__} must be a plain function or generator")
+        if not callable(method):
+            raise TypeError(f"per_request decorates a method, not {type(method).__name__}")
+        self.name = getattr(method, "__name__", "per_request")
+        function = inspect.unwrap(method)
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"per_request can't await: {self.name} must be a plain function or generator")
         self.method = method
-        self.name = method.__name__
         self.__doc__ = method.__doc__
-        self._generates = inspect.isgeneratorfunction(method)
+        self._generates = inspect.isgeneratorfunction(function)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

@@ -38,7 +38,7 @@ def ended(use: str, scope: str, thread: str) -> RequestEndedError:
 def chain(error: BaseException | None) -> list[BaseException]:
     """The error and those it was raised in the handling of, newest first."""
     found: list[BaseException] = []
-    while error is not None and error not in found:
+    while error is not None and not any(error is other for other in found):
         found.append(error)
         error = error.__context__
     return found

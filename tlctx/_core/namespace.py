@@ -36,7 +36,7 @@ class Namespace(dict[str, Any]):
         return self
 
     def end(self) -> None:
-        """Empty it for good. From here on it refuses any use, also by whoever kept a reference."""
+        """Empty it for good. From here on it refuses to be read from or written to, also by whoever kept it."""
         self.__class__ = EndedNamespace
         dict.clear(self)
 
@@ -78,7 +78,7 @@ class _ClosedNamespace(Namespace):
 
     def _refuse(self, use: str) -> NoReturn:
         self.check(use)
-        raise AssertionError("a closed namespace refuses any use")
+        raise AssertionError("a closed namespace has a refusal for any use")
 
 
 class EndedNamespace(_ClosedNamespace):
@@ -98,7 +98,7 @@ def ended_namespace(scope: Scope) -> EndedNamespace:
 
 
 class _OutsideNamespace(_ClosedNamespace):
-    """What `vars(ctx)` is where no request runs: not even a look at its names is answered."""
+    """What `vars(ctx)` is where no request runs: it refuses to list its names too."""
 
     __slots__ = ()
 

@@ -27,22 +27,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from tlctx._core import errors
-from tlctx._core.carry import carry, in_coroutine, namespace_of, uncarry
+from tlctx._core.carry import carry, carrying, in_coroutine, namespace_of, uncarry
 from tlctx._core.lifetime import thread_name
 from tlctx._core.local import peek_dict, swap_dict
 from tlctx._core.namespace import EndedNamespace, Namespace
+from tlctx._core.teardown import Teardown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from contextvars import Token
     from types import TracebackType
 
     from tlctx._core.context import RequestContext
@@ -70,13 +69,13 @@ class Scope:
     __slots__ = (
         "__weakref__",
         "_below",
-        "_carrier",
-        "_entered",
+        "_carried",
         "_error",
+        "_in_loop",
         "_method",
         "_path",
         "_resume",
-        "_stack",
+        "_teardowns",
         "_unclosed",
         "_values",
         "context",
@@ -104,13 +103,13 @@ class Scope:
         self.namespace = Namespace(type(context)._local__defaults)
         self.namespace.scope = self
         self._values = values
-        self._stack: ExitStack | None = None
+        self._teardowns: dict[str, Teardown] = {}  # at most one: setdefault is atomic, if many threads come first
         self._error: BaseException | None = None
         self._unclosed = Lock()  # whoever closes takes it, and never gives it back
         self._resume: Namespace | None = None  # what the next bind goes on with, if not the own namespace
         self._below: Namespace | None = None  # what entering displaced
-        self._carrier: Token[tuple[Scope, ...]] | None = None  # in a coroutine, instead of a displaced one
-        self._entered = False
+        self._carried = False  # whether entering carried it, in a coroutine
+        self._in_loop = False  # whether it was bound by code that an event loop runs
 
     @staticmethod
     def of(context: RequestContext) -> Scope | None:
@@ -146,13 +145,12 @@ class Scope:
         Raises RequestEndedError after its end.
         """
         self._check_open("binding a scope")
-        self.thread = threading.get_ident()
         resumed = _alive(self._resume)
-        return _swap(self.context, self.namespace if resumed is None else resumed)
+        return self._occupy(self.namespace if resumed is None else resumed)
 
     def unbind(self, displaced: Namespace | None) -> None:
         """Take it off this thread again, with whatever scopes its code left open there."""
-        left = _swap(self.context, _alive(displaced))
+        left = swap_dict(self.context, _alive(displaced))
         if not self.ended:
             self._resume = left
 
@@ -165,7 +163,10 @@ class Scope:
 
         Raises TypeError if `cm` is no context manager, RequestEndedError after the end.
         """
-        return self._teardown("entering a context manager").enter_context(cm)
+        teardown = self._teardown(use := "entering a context manager")
+        value = teardown.enter_context(cm)
+        self._run_if_late(teardown, use)
+        return value
 
     def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, object]:
         """Have the scope call `function(*args, **kwargs)` at its end. Returns `function`.
@@ -174,7 +175,10 @@ class Scope:
         """
         if not callable(function):
             raise TypeError(f"callback() needs a function to call at the scope's end, not {type(function).__name__}")
-        return self._teardown("adding a callback").callback(function, *args, **kwargs)
+        teardown = self._teardown(use := "adding a callback")
+        teardown.callback(function, *args, **kwargs)
+        self._run_if_late(teardown, use)
+        return function
 
     def close(self, error: BaseException | None = None) -> None:
         """End it, once: run the teardown, last in first out, then empty the namespace.
@@ -184,48 +188,53 @@ class Scope:
         """
         if not self._unclosed.acquire(blocking=False):
             return
+        teardown = self._teardowns.get("one")
         try:
-            if self._stack is not None:
-                self._error = error or self._error
-                self._run_teardown(self._stack, self._error)
+            if teardown is not None:
+                self._run(teardown, self._error if error is None else error)
         finally:
-            self.namespace.end()
-            self.namespace = _ENDED
+            namespace, self.namespace = self.namespace, _ENDED
+            namespace.end()
             self.environ = self._values = NO_VALUES
-            self._stack = self._error = self._resume = None
+            self._error = self._resume = None
+            teardown = self._teardowns.pop("one", None)
+            if teardown is not None:
+                teardown.run_late()
 
-    def _run_teardown(self, stack: ExitStack, error: BaseException | None) -> None:
-        displaced = _swap(self.context, self.namespace)
+    def _run(self, teardown: Teardown, error: BaseException | None) -> None:
+        displaced = self._occupy(self.namespace)
         try:
-            stack.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+            teardown.run(error)
         finally:
-            _swap(self.context, _alive(displaced))
+            swap_dict(self.context, _alive(displaced))
 
     def __enter__(self) -> Self:
         self._check_open("entering a scope")
-        if self._entered:
-            raise RuntimeError(f"{self} was entered before: make a new one with `with ctx.scope(...):`")
+        if self.thread:
+            raise RuntimeError(f"{self} was entered or bound before: make a new one with `with ctx.scope(...):`")
         self._make_current()
-        self._entered = True
         try:
             self.begin()
             self.assign(self._values)
         except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
+            self.leave(error)
             raise
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.leave(exc)
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """End it as leaving the `with` block does: close it, and make the outer scope current again."""
         try:
-            self.close(exc)
+            self.close(error)
         finally:
-            if self._carrier is not None:
-                with suppress(ValueError):  # left in another task: what stays behind there refuses every use
-                    uncarry(self._carrier)
+            if self._carried:
+                uncarry(self)
             elif namespace_of(self.context).scope is self:
-                _swap(self.context, _alive(self._below))
+                swap_dict(self.context, _alive(self._below))
 
     def begin(self) -> None:
         """Run the context's own `__init__`, if it has one; the scope must be current."""
@@ -239,54 +248,49 @@ class Scope:
         if not isinstance(values, Mapping):
             raise TypeError(f"the first values must be a mapping from names, not {type(values).__name__}")
         for name, value in values.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the first values must be a mapping from names, and {name!r} is no name")
             setattr(self.context, name, value)
 
-    @contextmanager
-    def carried(self) -> Iterator[None]:
-        """Let coroutines, tasks and `asyncio.to_thread` that are started inside the block see this scope.
-
-        They see it through their context variables, wherever no scope is bound to the thread.
-        """
-        token = carry(self)
-        try:
-            yield
-        finally:
-            uncarry(token)
+    def carried(self) -> AbstractContextManager[None]:
+        """A block in which coroutines, tasks and `asyncio.to_thread` that are started see this scope."""
+        return carrying(self)
 
     def _make_current(self) -> None:
-        if not in_coroutine():
+        outer: Namespace | None = peek_dict(self.context)
+        # What was bound inside the event loop is unbound before the coroutine that called the plain code goes on.
+        in_plain_code = outer is not None and outer.scope is not None and outer.scope._in_loop
+        if in_plain_code or not in_coroutine():
             self._below = self.bind()
-        elif peek_dict(self.context) is None:
-            self._carrier = carry(self)
+        elif outer is None:
+            self.thread = threading.get_ident()
+            self._carried = True
+            carry(self)
         else:
             raise RuntimeError(
                 "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
                 "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
             )
 
+    def _occupy(self, namespace: Namespace) -> Namespace | None:
+        self.thread = threading.get_ident()
+        self._in_loop = in_coroutine()
+        displaced: Namespace | None = swap_dict(self.context, namespace)
+        return displaced
+
     def _check_open(self, use: str) -> None:
         if self.ended:
             raise errors.ended(use, str(self), thread_name())
 
-    def _teardown(self, use: str) -> ExitStack:
+    def _teardown(self, use: str) -> Teardown:
         self._check_open(use)
-        if self._stack is None:
-            self._stack = ExitStack()
-        self._stack.push(self._keep_error)  # runs right after the part that is added next
-        return self._stack
+        return self._teardowns.get("one") or self._teardowns.setdefault("one", Teardown())
 
-    def _keep_error(self, *exc_details: Any) -> None:
-        """Hang the error before on a new one: ExitStack forgets it where no exception was being handled."""
-        before, error = self._error, exc_details[1]
-        if error is None or error is before:
-            return
-        self._error = error
-        if error.__context__ is None and error not in errors.chain(before):
-            error.__context__ = before
-
-
-def _swap(context: RequestContext, namespace: Namespace | None) -> Namespace | None:
-    return cast("Namespace | None", swap_dict(context, namespace))
+    def _run_if_late(self, teardown: Teardown, use: str) -> None:
+        """Where another thread ended the scope just now, run at once what was added too late."""
+        if self.ended:
+            teardown.run_late()
+            self._check_open(use)
 
 
 def _alive(namespace: Namespace | None) -> Namespace | None:
