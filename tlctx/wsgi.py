@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakMethod
 
@@ -169,7 +170,8 @@ class _Body:
         self._scope = scope
 
     def __iter__(self) -> Iterator[bytes]:
-        self._iterator = self._in_scope(iter, self._iterable)
+        body = self._iterable
+        self._iterator = body if type(body) is GeneratorType else self._in_scope(iter, body)
         return self
 
     def __next__(self) -> bytes:
@@ -181,7 +183,8 @@ class _Body:
         _end(self._scope, getattr(self._iterable, "close", None))
 
     def __del__(self) -> None:
-        _end_dropped(self._scope, getattr(self._iterable, "close", None))
+        if not self._scope.ended:
+            _end_dropped(self._scope, getattr(self._iterable, "close", None))
 
     def _in_scope(self, function: Callable[[Any], Any], argument: Any, *, failing: bool = True) -> Any:
         scope = self._scope
@@ -225,7 +228,8 @@ class _FileEnd:
         _end(self._scope, self._close())
 
     def __del__(self) -> None:
-        _end_dropped(self._scope, self._close())
+        if not self._scope.ended:
+            _end_dropped(self._scope, self._close())
 
 
 def _end(scope: Scope, close: Callable[[], object] | None) -> None:
@@ -256,7 +260,7 @@ def _close_after(error: BaseException, scope: Scope) -> None:
 
 def _end_dropped(scope: Scope, close: Callable[[], object] | None) -> None:
     """End the scope of a body that the collector found unclosed, on whatever thread that is."""
-    if scope.ended or sys.is_finalizing():
+    if sys.is_finalizing():
         return
     logger.warning("%s: the server dropped its body without close(), %.3f s after it began", scope, scope.age)
     try:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["local", "peek_dict", "swap_dict"]
 
 _MISSING: Any = object()
+_NO_ENTRY = (None, None)
+_get = dict.get  # a context's dict may refuse its own `get`
 
 
 class _localimpl:
@@ -67,11 +69,12 @@ class _localimpl:
         lifetime = current_lifetime()
         thread = lifetime.thread
         key = id(thread)
-        wrthread, old = self.dicts.get(key, (None, None))
+        wrthread, old = self.dicts.get(key, _NO_ENTRY)
         if new is None:
             self.dicts.pop(key, None)
         else:
-            if not lifetime.holds(self):
+            known = lifetime.locals.get(id(self))
+            if known is None or known() is not self:
                 lifetime.enrol(self)
             self.dicts[key] = ref(thread), new
         return old if wrthread is not None and wrthread() is thread else None
@@ -99,11 +102,14 @@ class local:
         return self
 
     def __getattribute__(self, name: str, /) -> Any:
-        localdict = _dict_of(self)
+        try:
+            localdict = _impl_of(self).get_dict()
+        except KeyError:
+            localdict = type(self)._local__adopt(self)
         if name == "__dict__":
             return localdict
-        value = dict.get(localdict, name, _MISSING)
-        if value is not _MISSING and not _class_decides(type(self), name, reading=True):
+        value = _get(localdict, name, _MISSING)
+        if value is not _MISSING and not _class_decides_reads(type(self), name):
             return value
         try:
             return object.__getattribute__(self, name)
@@ -165,18 +171,23 @@ def _dict_of(owner: local) -> dict[str, Any]:
         return type(owner)._local__adopt(owner)
 
 
-def _class_decides(cls: type, name: str, *, reading: bool = False) -> bool:
-    """Whether `name` is a data descriptor on the class, which comes before any instance's dict.
+def _class_decides(cls: type, name: str) -> bool:
+    """Whether `name` is a data descriptor on the class, which comes before any instance's dict."""
+    kind = _kind_on_class(cls, name)
+    return kind is not None and (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
 
-    For reading it has to have a `__get__` too; that is the order of `object.__getattribute__`.
-    """
+
+def _class_decides_reads(cls: type, name: str) -> bool:
+    """The same for reading, where it has to have a `__get__` too: the order of `object.__getattribute__`."""
+    kind = _kind_on_class(cls, name)
+    return kind is not None and hasattr(kind, "__get__") and (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
+
+
+def _kind_on_class(cls: type, name: str) -> type | None:
     for base in cls.__mro__:
         if name in base.__dict__:
-            kind = type(base.__dict__[name])
-            return (hasattr(kind, "__set__") or hasattr(kind, "__delete__")) and (
-                not reading or hasattr(kind, "__get__")
-            )
-    return False
+            return type(base.__dict__[name])
+    return None
 
 
 def _refuse_dict(owner: local) -> NoReturn:

@@ -41,10 +41,6 @@ class Lifetime:
         self.thread = thread
         self.locals: dict[int, ref[_localimpl]] = {}
 
-    def holds(self, impl: _localimpl) -> bool:
-        known = self.locals.get(id(impl))
-        return known is not None and known() is impl
-
     def enrol(self, impl: _localimpl) -> None:
         """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
         key, known = id(impl), self.locals

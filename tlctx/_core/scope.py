@@ -106,7 +106,7 @@ class Scope:
         self._teardowns: dict[str, Teardown] = {}  # at most one: setdefault is atomic, if many threads come first
         self._error: BaseException | None = None
         self._unclosed = Lock()  # whoever closes takes it, and never gives it back
-        self._resume: Namespace | None = None  # what the next bind goes on with, if not the own namespace
+        self._resume: Namespace | None = self.namespace  # what the next bind goes on with
         self._below: Namespace | None = None  # what entering displaced
         self._carried = False  # whether entering carried it, in a coroutine
         self._in_loop = False  # whether it was bound by code that an event loop runs
@@ -145,12 +145,12 @@ class Scope:
         Raises RequestEndedError after its end.
         """
         self._check_open("binding a scope")
-        resumed = _alive(self._resume)
+        resumed = self._resume if self._resume is self.namespace else _alive(self._resume)
         return self._occupy(self.namespace if resumed is None else resumed)
 
     def unbind(self, displaced: Namespace | None) -> None:
         """Take it off this thread again, with whatever scopes its code left open there."""
-        left = swap_dict(self.context, _alive(displaced))
+        left = swap_dict(self.context, None if displaced is None else _alive(displaced))
         if not self.ended:
             self._resume = left
 
