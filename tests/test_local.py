@@ -361,6 +361,17 @@ def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(
         assert vars(instance) == {"x": "mine"}
 
 
+def test_a_foreign_thread_is_not_known_by_a_dummy_thread_that_may_be_a_dead_ones(local: Any) -> None:
+    instance = local()
+
+    def look() -> Any:
+        dummy = threading.current_thread()  # up to CPython 3.12.1 the one of the thread that had this id before
+        dicts_of(instance)[id(dummy)] = (weakref.ref(dummy), {"x": "a dead thread's"})
+        return getattr(instance, "x", "nothing")
+
+    assert in_foreign_thread(look) == "nothing"
+
+
 def test_the_death_of_one_local_does_not_make_a_thread_forget_another_under_the_same_id() -> None:
     first, second = _local_py.local(), _local_py.local()
     known = lifetime.current_lifetime().locals

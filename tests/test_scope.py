@@ -146,6 +146,18 @@ def test_scopes_left_out_of_order_leave_nothing_on_the_thread(ctx: Ctx) -> None:
     assert ctx._local__impl.dicts == {}
 
 
+def test_a_scope_that_ended_beneath_another_does_not_come_back(ctx: Ctx) -> None:
+    outer, inner = Scope(ctx), Scope(ctx)
+    beneath_outer = outer.bind()
+    beneath_inner = inner.bind()
+    outer.close()
+    assert ctx.user == "nobody"
+    inner.unbind(beneath_inner)
+    assert ctx._local__impl.dicts == {}
+    outer.unbind(beneath_outer)
+    inner.close()
+
+
 def test_code_that_is_suspended_inside_an_inner_scope_goes_on_inside_it(ctx: Ctx) -> None:
     def body() -> Iterator[str]:
         yield ctx.user
