@@ -64,9 +64,12 @@ def get(port: int, path: str) -> tuple[int, dict[str, str], bytes]:
 
 
 @contextlib.contextmanager
-def gunicorn(app: str, *options: str, cwd: Path) -> Iterator[int]:
-    """The port of a gunicorn that serves `app` on threads of one worker."""
+def gunicorn(app: str, *options: str, cwd: Path, threads: int = 1) -> Iterator[int]:
+    """The port of a gunicorn that serves `app` on so many threads of one worker.
+
+    With one thread a request is served when the one before it has ended, not just when its answer was received.
+    """
     port = free_port()
-    threads = ("--worker-class=gthread", "--threads=2", f"--bind=127.0.0.1:{port}", "--log-level=warning")
-    with running("-m", "gunicorn", *threads, *options, app, port=port, cwd=cwd):
+    threaded = ("--worker-class=gthread", f"--threads={threads}", f"--bind=127.0.0.1:{port}", "--log-level=warning")
+    with running("-m", "gunicorn", *threaded, *options, app, port=port, cwd=cwd):
         yield port

@@ -104,8 +104,8 @@ def test_whatever_a_request_does_its_end_comes_once_and_the_thread_is_clean(
     assert get(port, "/log")[2].split().count(path.encode()) == ends_before + 1
 
 
-def test_many_requests_at_once_each_see_their_own(port: int) -> None:
+def test_many_requests_at_once_each_see_their_own(directory: Path) -> None:
     paths = [f"/user-{number}" for number in range(200)]
-    with ThreadPoolExecutor(8) as pool:
+    with gunicorn("served_app:probe", cwd=directory, threads=4) as port, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda path: get(port, path), paths))
     assert [(status, body.decode()) for status, _, body in answers] == [(200, path) for path in paths]

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from helpers import PATIENCE
 
+pytestmark = pytest.mark.timeout(600)  # building fetches the build backend
+
 CHECKOUT = Path(__file__).parent.parent
 
 

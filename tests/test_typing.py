@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from helpers import PATIENCE
 
+pytestmark = pytest.mark.timeout(300)  # mypy starts without a cache
+
 CASES = sorted((Path(__file__).parent / "typing").glob("*.py"))
 
 

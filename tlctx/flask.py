@@ -114,11 +114,11 @@ class TLCtx:
 
     def _closing_after(self, teardown: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(teardown)
-        def do_teardown_appcontext(*args: Any) -> None:
+        def do_teardown_appcontext(*args: Any, **kwargs: Any) -> None:
             scope = g.pop(self._g_name, None)
-            error = args[-1] if args and isinstance(args[-1], BaseException) else None
+            error = next((given for given in (*args, *kwargs.values()) if isinstance(given, BaseException)), None)
             try:
-                teardown(*args)
+                teardown(*args, **kwargs)
             except BaseException as raised:
                 error = raised
                 raise
