@@ -347,6 +347,29 @@ def test_a_finalizer_that_runs_at_the_threads_very_end_uses_the_local_and_makes_
     assert set(threading.enumerate()) <= known_before
 
 
+def test_what_a_finalizer_stores_when_the_threads_storage_has_gone_does_not_pile_up(local: Any) -> None:
+    instance, others = local(), threading.local()
+    payloads: list[Any] = []
+    idents: set[int] = set()
+
+    class VeryLate:
+        def __del__(self) -> None:
+            assert not hasattr(instance, "x")
+            instance.left = Payload()
+            payloads.append(weakref.ref(instance.left))
+
+    def store() -> None:
+        idents.add(threading.get_ident())
+        instance.x = 1
+        others.value = VeryLate()  # stored after ours, so it goes after ours
+
+    for _ in range(50):
+        in_thread(store)
+    assert len(payloads) == 50
+    left = [payload for payload in payloads if payload() is not None]
+    assert len(left) <= len(idents) < 50, "no id was reused: this machine can't show it"
+
+
 # An id alone is not trusted
 
 
@@ -417,6 +440,21 @@ def test_values_that_refer_to_their_own_thread_are_freed(local: Any, cycle: str)
     payload = in_thread(store)
     gc.collect()
     assert payload() is None
+
+
+def test_a_look_that_fails_keeps_nothing_alive(local: Any) -> None:
+    instance = local()
+
+    def store() -> Any:
+        instance.value = Payload()
+        assert not hasattr(instance, "nothing")
+        return weakref.ref(instance.value)
+
+    gc.disable()
+    try:
+        assert in_thread(store)() is None
+    finally:
+        gc.enable()
 
 
 def test_values_are_freed_in_every_thread_when_the_local_goes(local: Any) -> None:

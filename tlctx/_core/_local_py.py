@@ -116,8 +116,7 @@ class local:
         except AttributeError as error:
             if error.obj is not self or error.name != name:
                 raise  # out of a property's code: the user's own
-            missing = type(self)._local__absent(self, error)
-        raise missing
+            raise type(self)._local__absent(self, error) from None
 
     def __setattr__(self, name: str, value: Any, /) -> None:
         if name == "__dict__":

@@ -35,9 +35,10 @@ class ForeignThread:
 class Lifetime:
     """One thread's time with us: it is gone when the thread has ended."""
 
-    __slots__ = ("locals", "thread")
+    __slots__ = ("__weakref__", "ident", "locals", "thread")
 
-    def __init__(self, thread: threading.Thread | ForeignThread) -> None:
+    def __init__(self, ident: int, thread: threading.Thread | ForeignThread) -> None:
+        self.ident = ident
         self.thread = thread
         self.locals: dict[int, ref[_localimpl]] = {}
 
@@ -51,13 +52,8 @@ class Lifetime:
 
         known[key] = ref(impl, local_deleted)
 
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if is_finalizing():
-            return
-        # What a stored value's finalizer looks up or stores while we drop it still belongs to this thread.
-        ident = threading.get_ident()
-        outer = _ending.get(ident)
-        _ending[ident] = self
+    def end(self) -> None:
+        """Have every local forget the thread."""
         try:
             while self.locals:
                 impl = self.locals.popitem()[1]()
@@ -65,12 +61,29 @@ class Lifetime:
                     impl.dicts.pop(id(self.thread), None)
         except KeyError:  # the last local went just now, on another thread
             pass
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            return
+        known = _latest.get(self.ident)
+        if known is not None and known() in (self, None):
+            _latest.pop(self.ident, None)
+        # What a stored value's finalizer looks up or stores while we drop it still belongs to this thread.
+        ident = threading.get_ident()
+        outer = _ending.get(ident)
+        _ending[ident] = self
+        try:
+            self.end()
         finally:
             if outer is None:
                 _ending.pop(ident, None)
             else:
                 _ending[ident] = outer
 
+
+# The last lifetime that began under each thread id. A finalizer that runs when the thread's storage is all but gone
+# begins one that nothing ends any more; the next thread with that id tells that its thread is over.
+_latest: dict[int, ref[Lifetime]] = {}
 
 # Lifetimes whose thread is ending just now, by the id of the thread that finalizes them.
 _ending: dict[int, Lifetime] = {}
@@ -90,6 +103,9 @@ def _follow_patching() -> None:
     _storage_kind = kind
 
 
+def _nobody() -> None: ...
+
+
 def _begin_lifetime() -> Lifetime:
     ident = threading.get_ident()
     ending = _ending.get(ident)
@@ -98,7 +114,11 @@ def _begin_lifetime() -> Lifetime:
     thread = cast("Any", threading)._active.get(ident)  # current_thread() would make a dummy
     if thread is None or isinstance(thread, cast("Any", threading)._DummyThread):
         thread = ForeignThread(ident)
-    lifetime = _storage.lifetime = Lifetime(thread)
+    lifetime = _storage.lifetime = Lifetime(ident, thread)
+    before = _latest.get(ident, _nobody)()
+    _latest[ident] = ref(lifetime)
+    if before is not None:
+        before.end()
     return lifetime
 
 

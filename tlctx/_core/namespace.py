@@ -30,9 +30,6 @@ class Namespace(dict[str, Any]):
 
     def check(self, use: str) -> Self:
         """The namespace itself, if it can be used; raises its refusal of `use` if not."""
-        refusal = self.refusal(use)
-        if refusal is not None:
-            raise refusal
         return self
 
     def end(self) -> None:
@@ -76,9 +73,13 @@ class _ClosedNamespace(Namespace):
     def pop(self, name: str, *default: Any) -> NoReturn:
         self._refuse(f"deleting {name!r}")
 
-    def _refuse(self, use: str) -> NoReturn:
-        self.check(use)
-        raise AssertionError("a closed namespace has a refusal for any use")
+    def refusal(self, use: str) -> errors.OutsideRequestError:
+        raise NotImplementedError
+
+    def check(self, use: str) -> NoReturn:
+        raise self.refusal(use)
+
+    _refuse = check
 
 
 class EndedNamespace(_ClosedNamespace):
