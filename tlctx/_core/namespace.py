@@ -50,36 +50,34 @@ class _ClosedNamespace(Namespace):
     __slots__ = ()
 
     def __getitem__(self, name: str) -> NoReturn:
-        self._refuse(f"reading {name!r}")
+        self.check(f"reading {name!r}")
 
     def get(self, name: str, default: Any = None) -> NoReturn:
-        self._refuse(f"reading {name!r}")
+        self.check(f"reading {name!r}")
 
     def __setitem__(self, name: str, value: Any) -> NoReturn:
-        self._refuse(f"writing {name!r}")
+        self.check(f"writing {name!r}")
 
     def setdefault(self, name: str, default: Any = None) -> NoReturn:
-        self._refuse(f"writing {name!r}")
+        self.check(f"writing {name!r}")
 
     def update(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._refuse("writing values")
+        self.check("writing values")
 
     def __ior__(self, other: Any) -> NoReturn:  # type: ignore[misc]
-        self._refuse("writing values")
+        self.check("writing values")
 
     def __delitem__(self, name: str) -> NoReturn:
-        self._refuse(f"deleting {name!r}")
+        self.check(f"deleting {name!r}")
 
     def pop(self, name: str, *default: Any) -> NoReturn:
-        self._refuse(f"deleting {name!r}")
+        self.check(f"deleting {name!r}")
 
     def refusal(self, use: str) -> errors.OutsideRequestError:
         raise NotImplementedError
 
     def check(self, use: str) -> NoReturn:
         raise self.refusal(use)
-
-    _refuse = check
 
 
 class EndedNamespace(_ClosedNamespace):
@@ -107,10 +105,10 @@ class _OutsideNamespace(_ClosedNamespace):
         return errors.outside(use, thread_name())
 
     def __contains__(self, name: object) -> NoReturn:
-        self._refuse(f"looking for {name!r}")
+        self.check(f"looking for {name!r}")
 
     def __iter__(self) -> NoReturn:
-        self._refuse("listing the names")
+        self.check("listing the names")
 
     keys = values = items = __iter__
 
