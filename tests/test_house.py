@@ -16,7 +16,8 @@ import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
 CHECKOUT = Path(__file__).parent.parent
-CORE = ["errors", "lifetime", "_local_py", "local", "namespace", "carry", "teardown", "scope", "fields", "context"]
+CORE = ["errors", "lifetime", "_local_py", "local", "namespace", "carry", "teardown", "scope", "cleanups", "fields",
+        "context"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
 
@@ -79,8 +80,8 @@ def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
 
 def test_the_public_names_are_these_and_each_is_there_and_explained() -> None:
     assert sorted(tlctx.__all__) == [
-        "ContextMiddleware", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError", "Scope",
-        "ctx", "local", "per_request",
+        "Cleanups", "ContextMiddleware", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError",
+        "Scope", "cleanups", "ctx", "local", "per_request",
     ]  # fmt: skip
     for name in tlctx.__all__:
         assert name == "IMPLEMENTATION" or getattr(tlctx, name).__doc__, f"{name} has no docstring"

@@ -167,7 +167,7 @@ def test_the_apps_exception_goes_on_although_the_teardown_fails_too_and_that_is_
         Request(app)()
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("tlctx", "ERROR")
-    assert "(GET /path) failed, after its own Boom" in record.getMessage()
+    assert re.fullmatch(r"request #\d+ \(GET /path\): its teardown failed, \d+\.\d{3} s after it began", record.message)
     assert "ValueError: teardown" in caplog.text
 
 

@@ -14,6 +14,7 @@
 `ctx.user` is fresh for every request and gone after it, on every thread. Subclass RequestContext to declare fields.
 """
 
+from tlctx._core.cleanups import Cleanups, cleanups
 from tlctx._core.context import AnyContext, RequestContext, per_request
 from tlctx._core.errors import OutsideRequestError, RequestEndedError
 from tlctx._core.local import IMPLEMENTATION, local
@@ -22,11 +23,13 @@ from tlctx.wsgi import ContextMiddleware
 
 __all__ = [
     "IMPLEMENTATION",
+    "Cleanups",
     "ContextMiddleware",
     "OutsideRequestError",
     "RequestContext",
     "RequestEndedError",
     "Scope",
+    "cleanups",
     "ctx",
     "local",
     "per_request",

@@ -13,18 +13,18 @@ How the scope ends depends on what the app returned:
     an exception             the scope ends with it, and it goes on to the server
 
 A server that drops a body without closing it (gunicorn does when its access log raises, werkzeug when the client is
-gone) leaves the end to the collector: the finalizers here close what is left, and log a warning.
+gone) leaves the end to the collector: the finalizers here close what is left, and report it.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakMethod
 
+from tlctx._core.cleanups import dropped_body, failed_teardown
 from tlctx._core.context import RequestContext
 from tlctx._core.scope import Scope
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["ContextMiddleware"]
-
-logger = logging.getLogger("tlctx")
 
 Initialize = Callable[[dict[str, Any]], Mapping[str, Any]]
 
@@ -139,13 +137,13 @@ class _FileWrapperFunction:
 def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
-        scope.close()
+        _close(scope)
         return body
     if isinstance(file_wrapper, type):
         if isinstance(body, file_wrapper):
             return _with_file_end(body, scope)
     elif file_wrapper is not None and file_wrapper.has_made(body):
-        scope.close()  # the server wants back the very object, and there is nothing on it to hook
+        _close(scope)  # the server wants back the very object, and there is nothing on it to hook
         return body
     return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
 
@@ -155,7 +153,7 @@ def _with_file_end(body: Any, scope: Scope) -> Iterable[bytes]:
     try:
         body.close = end
     except (AttributeError, TypeError):  # it takes no attributes, so nobody would tell us of its end
-        scope.close()
+        _close(scope)
     return cast("Iterable[bytes]", body)
 
 
@@ -242,7 +240,7 @@ def _end(scope: Scope, close: Callable[[], object] | None) -> None:
     try:
         if close is not None:
             close()
-        scope.close()
+        _close(scope)
     except BaseException as error:
         _close_after(error, scope)
         raise
@@ -250,20 +248,25 @@ def _end(scope: Scope, close: Callable[[], object] | None) -> None:
         scope.unbind(displaced)
 
 
-def _close_after(error: BaseException, scope: Scope) -> None:
-    """End a scope whose code raised `error`, which goes on to the server whatever the teardown does."""
+def _close(scope: Scope, error: BaseException | None = None) -> None:
+    """End the scope; what its teardown raises is reported and goes on to the server."""
     try:
         scope.close(error)
-    except Exception:
-        logger.exception("teardown of %s failed, after its own %s", scope, type(error).__name__)
+    except BaseException as raised:
+        failed_teardown(scope, raised)
+        raise
+
+
+def _close_after(error: BaseException, scope: Scope) -> None:
+    """End a scope whose code raised `error`, which goes on to the server whatever the teardown does."""
+    with suppress(Exception):
+        _close(scope, error)
 
 
 def _end_dropped(scope: Scope, close: Callable[[], object] | None) -> None:
     """End the scope of a body that the collector found unclosed, on whatever thread that is."""
-    if sys.is_finalizing():
-        return
-    logger.warning("%s: the server dropped its body without close(), %.3f s after it began", scope, scope.age)
-    try:
-        _end(scope, close)
-    except BaseException:
-        logger.exception("teardown of %s failed", scope)
+    dropped_body(scope)
+    if close is not None:
+        scope.callback(close)  # so it runs first, and what it raises is reported with the rest
+    with suppress(BaseException):
+        _close(scope)

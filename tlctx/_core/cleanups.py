@@ -1,0 +1,63 @@
+"""What tlctx had to clean up itself: logged, once each, so that an operator finds the culprit, and counted.
+
+The collector may run a finalizer at any point, also in the middle of these lines, so nothing here takes a lock: a count
+is an iterator that is stepped once for each event, which is atomic, and asked how much of it is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from itertools import repeat
+from operator import length_hint
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tlctx._core.scope import Scope
+
+__all__ = ["Cleanups", "cleanups", "dropped_body", "failed_teardown"]
+
+logger = logging.getLogger("tlctx")
+
+
+class Cleanups(NamedTuple):
+    """How often, since this process started, tlctx had to clean up itself. The logger "tlctx" named each request."""
+
+    dropped_bodies: int
+    """Response bodies that the server dropped without calling their `close()` (PEP 3333 asks it to)."""
+
+    failed_teardowns: int
+    """Requests whose teardown raised; the rest of it ran all the same."""
+
+
+class _Count:
+    __slots__ = ("_steps", "add")
+
+    def __init__(self) -> None:
+        self._steps = repeat(None, sys.maxsize)
+        self.add = self._steps.__next__
+
+    @property
+    def total(self) -> int:
+        return sys.maxsize - length_hint(self._steps)
+
+
+_dropped_bodies = _Count()
+_failed_teardowns = _Count()
+
+
+def cleanups() -> Cleanups:
+    """What this process has cleaned up so far: for a metric, or an alarm. Both numbers only ever grow."""
+    return Cleanups(_dropped_bodies.total, _failed_teardowns.total)
+
+
+def dropped_body(scope: Scope) -> None:
+    """Report that the collector found the body of the request of `scope`, unclosed."""
+    _dropped_bodies.add()
+    logger.warning("%s: the server dropped its body without close(), %.3f s after it began", scope, scope.age)
+
+
+def failed_teardown(scope: Scope, error: BaseException) -> None:
+    """Report what the teardown of `scope` raised."""
+    _failed_teardowns.add()
+    logger.error("%s: its teardown failed, %.3f s after it began", scope, scope.age, exc_info=error)
