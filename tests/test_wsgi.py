@@ -347,6 +347,28 @@ def test_a_close_that_raises_ends_the_scope_with_that(error: Any) -> None:
     assert nothing_is_current()
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_may_end_the_process_ends_the_scope_before_it_goes_on_and_the_bodys_close_runs_once(
+    error: type[BaseException],
+) -> None:
+    class Body(Closes):
+        def __iter__(self) -> Iterator[bytes]:
+            raise error
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.user = "ann"
+        return Body(closed)
+
+    closed: list[Any] = []
+    request = Request(app)
+    with pytest.raises(error):
+        next(request())
+    assert nothing_is_current()
+    assert (closed, request.ended) == ([("close", "ann")], [(error, "ann")])
+    request.body.close()
+    assert (closed, request.ended) == ([("close", "ann")], [(error, "ann")])
+
+
 def test_a_stream_that_is_used_after_its_end_behaves_as_without_the_middleware() -> None:
     body = Request(stream(b"a", b"b"))()
     steps = iter(body)

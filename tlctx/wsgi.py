@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import WeakMethod
 
 from tlctx._core.cleanups import dropped_body, failed_teardown
@@ -136,16 +136,20 @@ class _FileWrapperFunction:
 
 def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
     """The body to return to the server in place of `body`; it or this call ends the scope."""
-    if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
-        _close(scope)
-        return body
-    if isinstance(file_wrapper, type):
-        if isinstance(body, file_wrapper):
-            return _with_file_end(body, scope)
-    elif file_wrapper is not None and file_wrapper.has_made(body):
-        _close(scope)  # the server wants back the very object, and there is nothing on it to hook
-        return body
-    return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
+    try:
+        if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
+            _close(scope)
+            return body
+        if isinstance(file_wrapper, type):
+            if isinstance(body, file_wrapper):
+                return _with_file_end(body, scope)
+        elif file_wrapper is not None and file_wrapper.has_made(body):
+            _close(scope)  # the server wants back the very object, and there is nothing on it to hook
+            return body
+        return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
+    except BaseException:
+        del body  # so that no traceback shows what is in it
+        raise
 
 
 def _with_file_end(body: Any, scope: Scope) -> Iterable[bytes]:
@@ -184,6 +188,9 @@ class _Body:
         if not self._scope.ended:
             _end_dropped(self._scope, getattr(self._iterable, "close", None))
 
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a request's body can't be copied or pickled: it is closed only once")
+
     def _in_scope(self, function: Callable[[Any], Any], argument: Any, *, failing: bool = True) -> Any:
         scope = self._scope
         if scope.ended:
@@ -196,9 +203,16 @@ class _Body:
         except BaseException as error:
             if failing:  # a length may be unknown; a server takes that for an answer
                 scope.fail(error)
+                if not isinstance(error, Exception):
+                    self._end_early()
             raise
         finally:
             scope.unbind(displaced)
+
+    def _end_early(self) -> None:
+        """End the scope before SystemExit and its like go on: uWSGI's process exits then, and calls no `close()`."""
+        body, self._iterable = self._iterable, ()
+        _end_unasked(self._scope, getattr(body, "close", None))
 
 
 class _SizedBody(_Body):
@@ -224,6 +238,9 @@ class _FileEnd:
 
     def __call__(self) -> None:
         _end(self._scope, self._close())
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a request's body can't be copied or pickled: it is closed only once")
 
     def __del__(self) -> None:
         if not self._scope.ended:
@@ -266,6 +283,11 @@ def _close_after(error: BaseException, scope: Scope) -> None:
 def _end_dropped(scope: Scope, close: Callable[[], object] | None) -> None:
     """End the scope of a body that the collector found unclosed, on whatever thread that is."""
     dropped_body(scope)
+    _end_unasked(scope, close)
+
+
+def _end_unasked(scope: Scope, close: Callable[[], object] | None) -> None:
+    """End the scope of a body whose server did not call its `close()`, or will not; what fails is reported."""
     if close is not None:
         scope.callback(close)  # so it runs first, and what it raises is reported with the rest
     with suppress(BaseException):

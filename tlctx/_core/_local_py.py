@@ -111,6 +111,7 @@ class local:
         value = _get(localdict, name, _MISSING)
         if value is not _MISSING and not _class_decides_reads(type(self), name):
             return value
+        del localdict, value  # so that no traceback from here on shows them
         try:
             return object.__getattribute__(self, name)
         except AttributeError as error:
@@ -119,24 +120,30 @@ class local:
             raise type(self)._local__absent(self, error) from None
 
     def __setattr__(self, name: str, value: Any, /) -> None:
-        if name == "__dict__":
-            _refuse_dict(self)
-        localdict = _dict_of(self)
-        if _class_decides(type(self), name):
-            object.__setattr__(self, name, value)
-        else:
-            localdict[name] = value
+        try:
+            if name == "__dict__":
+                _refuse_dict(self)
+            localdict = _dict_of(self)
+            if _class_decides(type(self), name):
+                object.__setattr__(self, name, value)
+            else:
+                localdict[name] = value
+        except BaseException:
+            localdict, value = {}, None  # so that no traceback shows them
+            raise
 
     def __delattr__(self, name: str, /) -> None:
         if name == "__dict__":
             _refuse_dict(self)
         localdict = _dict_of(self)
         if _class_decides(type(self), name):
+            del localdict
             object.__delattr__(self, name)
             return
         try:
             del localdict[name]
         except KeyError:
+            del localdict
             missing = AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
             raise type(self)._local__absent(self, missing) from None
 

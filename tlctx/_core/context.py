@@ -170,7 +170,11 @@ class per_request(Generic[T]):
             value = cast("Scope", namespace.scope).enter_context(_Finishing(self.method, context))
         else:
             value = self.method(context)
-        namespace[self.name] = value
+        try:
+            namespace[self.name] = value
+        except BaseException:
+            del value  # so that no traceback shows it
+            raise
         return value
 
 

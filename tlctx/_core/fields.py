@@ -52,6 +52,7 @@ class _Method:
         return self.method.__get__(context, owner)
 
     def __set__(self, context: Any, value: Any) -> NoReturn:
+        del value  # so that no traceback shows it
         self._refuse(context, "assigned")
 
     def __delete__(self, context: Any) -> NoReturn:

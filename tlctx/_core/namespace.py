@@ -40,6 +40,10 @@ class Namespace(dict[str, Any]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.scope}: {', '.join(self) or 'nothing set'}>"
 
+    def __sentry_repr__(self) -> str:
+        """Sentry would show what is in a mapping that is a frame's local, whatever its repr is."""
+        return repr(self)
+
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a request's namespace can't be copied or pickled whole: take the values you need")
 
@@ -56,15 +60,19 @@ class _ClosedNamespace(Namespace):
         self.check(f"reading {name!r}")
 
     def __setitem__(self, name: str, value: Any) -> NoReturn:
+        del value  # so that no traceback shows it
         self.check(f"writing {name!r}")
 
     def setdefault(self, name: str, default: Any = None) -> NoReturn:
+        del default
         self.check(f"writing {name!r}")
 
     def update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        del args, kwargs
         self.check("writing values")
 
     def __ior__(self, other: Any) -> NoReturn:  # type: ignore[misc]
+        del other
         self.check("writing values")
 
     def __delitem__(self, name: str) -> NoReturn:

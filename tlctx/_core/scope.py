@@ -67,24 +67,9 @@ class Scope:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_below",
-        "_carried",
-        "_error",
-        "_in_loop",
-        "_method",
-        "_path",
-        "_resume",
-        "_teardowns",
-        "_unclosed",
-        "_values",
-        "context",
-        "environ",
-        "namespace",
-        "serial",
-        "started",
-        "thread",
-    )
+        "__weakref__", "_below", "_carried", "_error", "_in_loop", "_method", "_path", "_resume", "_teardowns",
+        "_unclosed", "_values", "context", "environ", "namespace", "serial", "started", "thread",
+    )  # fmt: skip
 
     def __init__(
         self, context: RequestContext, environ: Mapping[str, Any] | None = None, values: Mapping[str, Any] = NO_VALUES
@@ -245,12 +230,16 @@ class Scope:
 
         Raises TypeError if `values` is no mapping from names.
         """
-        if not isinstance(values, Mapping):
-            raise TypeError(f"the first values must be a mapping from names, not {type(values).__name__}")
-        for name, value in values.items():
-            if not isinstance(name, str):
-                raise TypeError(f"the first values must be a mapping from names, and {name!r} is no name")
-            setattr(self.context, name, value)
+        wrong = _what_is_wrong_with(values)
+        value: Any = None
+        try:
+            for name in () if wrong else values:
+                value = values[name]
+                setattr(self.context, name, value)
+        finally:
+            del values, value  # so that no traceback shows them
+        if wrong:
+            raise TypeError(f"the first values must be a mapping from names, {wrong}")
 
     def carried(self) -> AbstractContextManager[None]:
         """A block in which coroutines, tasks and `asyncio.to_thread` that are started see this scope."""
@@ -291,6 +280,12 @@ class Scope:
         if self.ended:
             teardown.run_late()
             self._check_open(use)
+
+
+def _what_is_wrong_with(values: object) -> str:
+    if not isinstance(values, Mapping):
+        return f"not {type(values).__name__}"
+    return "".join([f"and {name!r} is no name" for name in values if not isinstance(name, str)][:1])
 
 
 def _alive(namespace: Namespace | None) -> Namespace | None:
