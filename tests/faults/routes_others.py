@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
 
 from faults import state
 from faults.routing import MEGABYTE, answer, pieces, route, start
@@ -46,6 +48,16 @@ def large(environ: Any, start_response: Any, tag: str) -> Any:
     use(tag)
     start(start_response)
     return pieces(tag, 256, MEGABYTE)
+
+
+@route
+def large_file(environ: Any, start_response: Any, tag: str) -> Any:
+    """The same, through the server's file wrapper if it has one."""
+    use(tag)
+    start(start_response, "200 OK", ("Content-Length", str(256 * 2**20)))
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the server closes it)
+    file.truncate(256 * 2**20)
+    return environ.get("wsgi.file_wrapper", FileWrapper)(file, 2**20)
 
 
 @route

@@ -68,9 +68,11 @@ def test_nothing_is_left_of_a_request_with(
 def test_the_suite_sees_what_a_naive_middleware_leaves_of_a_request_with(
     server: Server, fault: Fault, shared: dict[tuple[str, str], Running]
 ) -> None:
-    leaks = fault.leaks_naively_on(server)
+    leaks, varies = fault.leaks_naively_on(server), reason(fault.naive_varies, server)
     with server_for(server, fault, "naive", shared) as running:
-        found = violations(fault, running, f"t{next_tag()}", IMPATIENT if leaks else PATIENCE)
+        found = violations(fault, running, f"t{next_tag()}", IMPATIENT if leaks or varies else PATIENCE)
+        if varies:
+            pytest.skip(f"{server}: {varies}")
         if leaks:
             assert found, "a naive middleware came through, so the suite does not see this fault"
         else:

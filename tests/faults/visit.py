@@ -22,6 +22,7 @@ KILLS_WERKZEUG = {
     "werkzeug": "the request runs on the main thread, and only an Exception is caught",
     "werkzeug-threaded": "",
 }
+WERKZEUG_DROPS = {"werkzeug": "it drops a body if it finds the client gone, which is a matter of chance"}
 KILLS_CHEROOT = {"cheroot": "it stops on SystemExit and KeyboardInterrupt"}
 
 
@@ -80,6 +81,11 @@ class Visit:
             self.disconnect()
         return answer
 
+    def ask_alone(self, path: str) -> Answer:
+        """Ask on a connection that serves nothing else."""
+        with self.connect() as connection:
+            return connection.ask(path, close=True)
+
     def disconnect(self) -> None:
         connection, self.connection = self.connection, None
         if connection is not None:
@@ -104,6 +110,8 @@ class Fault:
     act: Callable[[Visit], None]
     naive_leaks: tuple[str, ...] = ("*",)
     """Servers where the naive middleware must fail: everywhere, or those with these names."""
+    naive_varies: Mapping[str, str] = field(default_factory=dict)
+    """Servers where it may fail or not, with the reason."""
     reported: tuple[int, int] | None = None
     """How many dropped bodies and failed teardowns tlctx must have logged, where that is the same on every server."""
     absent: Mapping[str, str] = field(default_factory=dict)
