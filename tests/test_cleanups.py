@@ -128,6 +128,23 @@ def test_what_fails_while_a_dropped_body_is_closed_is_one_error_of_its_own(
     assert counted() == (1, 1)
 
 
+def test_a_dropped_body_whose_close_is_no_function_ends_its_scope_all_the_same(counted: Counted) -> None:
+    class Body:
+        close = "no function"
+
+        def __iter__(self) -> Any:
+            return iter([b""])
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(ended.append, "teardown")
+        return Body()
+
+    ended: list[str] = []
+    serve(app)
+    assert ended == ["teardown"]
+    assert counted() == (1, 0)
+
+
 def test_a_scope_of_ones_own_tells_its_block_of_a_failed_teardown_and_nobody_else(
     counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:

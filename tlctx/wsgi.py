@@ -280,15 +280,15 @@ def _close_after(error: BaseException, scope: Scope) -> None:
         _close(scope, error)
 
 
-def _end_dropped(scope: Scope, close: Callable[[], object] | None) -> None:
+def _end_dropped(scope: Scope, close: Any) -> None:
     """End the scope of a body that the collector found unclosed, on whatever thread that is."""
     dropped_body(scope)
     _end_unasked(scope, close)
 
 
-def _end_unasked(scope: Scope, close: Callable[[], object] | None) -> None:
+def _end_unasked(scope: Scope, close: Any) -> None:
     """End the scope of a body whose server did not call its `close()`, or will not; what fails is reported."""
-    if close is not None:
+    if callable(close):
         scope.callback(close)  # so it runs first, and what it raises is reported with the rest
     with suppress(BaseException):
         _close(scope)

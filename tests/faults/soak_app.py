@@ -9,16 +9,14 @@ from __future__ import annotations
 import gc
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
-from operator import length_hint
 from typing import Any
 
 from faults.naive import NaiveContext, NaiveMiddleware
 
 from tlctx import ContextMiddleware, RequestContext, Scope, cleanups
+from tlctx._core.cleanups import Count
 
 CHUNK = b"c" * 65536
 
@@ -30,18 +28,6 @@ class Ctx(RequestContext):
 tlctx_serves = os.environ["FAULTS_MIDDLEWARE"] == "tlctx"
 ctx: Any = Ctx() if tlctx_serves else NaiveContext()
 Middleware: Any = ContextMiddleware if tlctx_serves else NaiveMiddleware
-
-
-class Count:
-    """A number that threads, and finalizers in the middle of them, count up without a lock."""
-
-    def __init__(self) -> None:
-        self._steps = repeat(None, sys.maxsize)
-        self.add = self._steps.__next__
-
-    @property
-    def total(self) -> int:
-        return sys.maxsize - length_hint(self._steps)
 
 
 opened, closed, residues = Count(), Count(), Count()

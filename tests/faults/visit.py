@@ -40,9 +40,9 @@ class Visit:
     wrong: list[str] = field(default_factory=list)
     """What the client saw that it must not see."""
 
-    def new_tag(self, name: str = "") -> str:
+    def new_tag(self) -> str:
         """A tag for one more request."""
-        self.tags.append(f"{self.tag}{f'.{name}' if name else ''}" if not self.tags else f"{self.tag}.{len(self.tags)}")
+        self.tags.append(f"{self.tag}.{len(self.tags)}" if self.tags else self.tag)
         return self.tags[-1]
 
     def all_tags(self) -> list[str]:

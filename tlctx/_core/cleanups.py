@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tlctx._core.scope import Scope
 
-__all__ = ["Cleanups", "cleanups", "dropped_body", "failed_teardown"]
+__all__ = ["Cleanups", "Count", "cleanups", "dropped_body", "failed_teardown"]
 
 logger = logging.getLogger("tlctx")
 
@@ -30,7 +30,9 @@ class Cleanups(NamedTuple):
     """Requests whose teardown raised; the rest of it ran all the same."""
 
 
-class _Count:
+class Count:
+    """A number that threads, and finalizers in the middle of them, count up with `add`."""
+
     __slots__ = ("_steps", "add")
 
     def __init__(self) -> None:
@@ -42,8 +44,8 @@ class _Count:
         return sys.maxsize - length_hint(self._steps)
 
 
-_dropped_bodies = _Count()
-_failed_teardowns = _Count()
+_dropped_bodies = Count()
+_failed_teardowns = Count()
 
 
 def cleanups() -> Cleanups:
