@@ -79,7 +79,7 @@ def uwsgi(*options: str) -> Callable[[int], list[str]]:
     return lambda port: [
         str(BIN / "uwsgi"), f"--http11-socket=127.0.0.1:{port}", "--master", "--enable-threads", "--threads=2",
         f"--module={APP}", f"--virtualenv={sys.prefix}", "--need-app",
-        "--disable-logging", "--py-call-osafterfork", "--socket-timeout=2", "--worker-reload-mercy=5",
+        "--disable-logging", "--socket-timeout=2", "--worker-reload-mercy=5",
         "--hook-master-start=unix_signal:15 gracefully_kill_them_all", *options,
     ]  # fmt: skip
 

@@ -21,6 +21,9 @@ PAIRS = [
 IMPATIENT = 0.4
 """Seconds after which what a naive middleware has not closed is taken to be left open for good."""
 
+BROKEN: set[tuple[str, str]] = set()
+"""Servers that did not start, with their middleware: they are not waited for a second time."""
+
 next_tag = count(1).__next__
 
 
@@ -47,10 +50,13 @@ def server_for(
     key = (server.name, middleware)
     for other in [other for other in shared if other != key]:
         shared.pop(other).remove()
+    assert key not in BROKEN, f"{server} did not start before"
     if key not in shared:
         shared[key] = Running(server, middleware)
     if not shared[key].alive:
+        BROKEN.add(key)
         shared[key].start()
+        BROKEN.remove(key)
     yield shared[key]
 
 
