@@ -29,10 +29,19 @@ def violations(fault: Fault, running: Running, tag: str, patience: float = PATIE
     if not reason(fault.killed, running.server):
         found += _teardowns(visit, patience)
     found += [f"saw foreign data: {words}" for each in visit.all_tags() for words in _foreign(running, each)]
-    if fault.reported is not None:
-        now = tuple(after - before for after, before in zip(reports(running), reported, strict=True))
-        found += [f"logged {now} of {fault.reported}"] if now != fault.reported else []
+    found += _unreported(fault, running, reported, patience)
     return found + ["the server's log shows a value"] * (SECRET in running.log)
+
+
+def _unreported(fault: Fault, running: Running, before: tuple[int, int], patience: float) -> list[str]:
+    """What tlctx had to clean up itself stands in the server's log, once; a line may come after the last event."""
+
+    def since() -> tuple[int, ...]:
+        return tuple(after - then for after, then in zip(reports(running), before, strict=True))
+
+    if fault.reported is None or until(lambda: since() == fault.reported, patience):
+        return []
+    return [f"logged {since()} of {fault.reported}"]
 
 
 def reports(running: Running) -> tuple[int, int]:
