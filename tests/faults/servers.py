@@ -71,16 +71,16 @@ def gunicorn(worker: str, *options: str, app: str = APP) -> Callable[[int], list
     return command
 
 
-def library(name: str, *options: str) -> Callable[[int], list[str]]:
-    return lambda port: [sys.executable, str(TESTS / "faults" / "serve.py"), name, str(port), *options]
+def library(name: str) -> Callable[[int], list[str]]:
+    return lambda port: [sys.executable, str(TESTS / "faults" / "serve.py"), name, str(port)]
 
 
-def uwsgi(*options: str) -> Callable[[int], list[str]]:
-    return lambda port: [
+def uwsgi(port: int) -> list[str]:
+    return [
         str(BIN / "uwsgi"), f"--http11-socket=127.0.0.1:{port}", "--master", "--enable-threads", "--threads=2",
         f"--module={APP}", f"--virtualenv={sys.prefix}", "--need-app",
         "--disable-logging", "--socket-timeout=2", "--worker-reload-mercy=5",
-        "--hook-master-start=unix_signal:15 gracefully_kill_them_all", *options,
+        "--hook-master-start=unix_signal:15 gracefully_kill_them_all",
     ]  # fmt: skip
 
 
@@ -112,7 +112,7 @@ SERVERS = [
     ),
     Server("cheroot", library("cheroot"), "cheroot"),
     Server("wsgiref", library("wsgiref"), "werkzeug", **CLOSES),
-    Server("uwsgi", uwsgi(), "uwsgi", pipelines=False, graceful=True, answering=0.5),
+    Server("uwsgi", uwsgi, "uwsgi", pipelines=False, graceful=True, answering=0.5),
     Server("granian", granian, "granian", graceful=True),
 ]  # fmt: skip
 
