@@ -43,8 +43,9 @@ def server_for(
     server.check_installed()
     if reason(fault.absent, server):
         pytest.skip(f"{server}: {reason(fault.absent, server)}")
-    if fault.apart is not None:
-        with serving(server, middleware, *fault.apart(server), **fault.environment) as running:
+    options = fault.apart(server)
+    if options is not None:
+        with serving(server, middleware, *options, **fault.environment) as running:
             yield running
         return
     key = (server.name, middleware)

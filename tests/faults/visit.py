@@ -120,7 +120,7 @@ class Fault:
     """Servers that end with it, or whose worker does, so that the next process has to answer."""
     killed: Mapping[str, str] = field(default_factory=dict)
     """Servers whose process is killed, so that no teardown can run."""
-    apart: Callable[[Server], tuple[str, ...]] | None = None
+    apart: Callable[[Server], tuple[str, ...] | None] = lambda server: None
     """If it needs a server of its own: the options to start that with."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """What to add to the environment of that server."""
