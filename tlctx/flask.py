@@ -47,6 +47,7 @@ class TLCtx:
     ) -> None:
         self.ctx = ctx
         self.initialize = initialize
+        self._g_name = f"_tlctx_scope_{id(ctx)}"
         if app is not None:
             self.init_app(app)
 
@@ -99,10 +100,6 @@ class TLCtx:
 
         return carrying
 
-    @property
-    def _g_name(self) -> str:
-        return f"_tlctx_scope_{id(self.ctx)}"
-
     def _open_scope(self, app: Flask, **_: Any) -> None:
         if Scope.of(self.ctx) is not None:
             return
@@ -116,6 +113,9 @@ class TLCtx:
         @functools.wraps(teardown)
         def do_teardown_appcontext(*args: Any, **kwargs: Any) -> None:
             scope = g.pop(self._g_name, None)
+            if scope is None:
+                teardown(*args, **kwargs)
+                return
             error = next((given for given in (*args, *kwargs.values()) if isinstance(given, BaseException)), None)
             try:
                 teardown(*args, **kwargs)
@@ -123,8 +123,7 @@ class TLCtx:
                 error = raised
                 raise
             finally:
-                if scope is not None:
-                    scope.leave(error)
+                scope.leave(error)
 
         return do_teardown_appcontext
 

@@ -20,16 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import GeneratorType
+from types import GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
-from weakref import WeakMethod
+from weakref import ref
 
 from tlctx._core.cleanups import dropped_body, failed_teardown
 from tlctx._core.context import RequestContext
+from tlctx._core.local import Gate, Steps
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sized
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -42,7 +43,7 @@ _ENVIRON_KEY = "tlctx.scopes"
 _INERT = (list, tuple, bytes, str, type(None))
 
 
-class ContextMiddleware:
+class ContextMiddleware(Gate):
     """Gives each request of a WSGI application a scope of `ctx`, and ends it with the request, whatever happens.
 
     `initialize(environ)`, if given, runs at the start of the request, inside its scope, and returns the first values, a
@@ -55,31 +56,41 @@ class ContextMiddleware:
     Raises TypeError if `app` or `initialize` is not callable or `ctx` is no RequestContext.
     """
 
+    app: WSGIApplication
+    ctx: RequestContext
+    initialize: Initialize | None
+
+    if TYPE_CHECKING:
+
+        def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            """Serve one request: what the server calls (PEP 3333)."""
+
     def __init__(self, app: WSGIApplication, ctx: RequestContext, initialize: Initialize | None = None) -> None:
         _check_arguments(app, ctx, initialize)
-        self.app = app
-        self.ctx = ctx
-        self.initialize = initialize
+        super().__init__(app, ctx, initialize, (_ENVIRON_KEY, Scope, _Body, _with_end, _close_after))
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""
-        scopes = environ.get(_ENVIRON_KEY, ())
-        if scopes and _is_same_request(environ, Scope.of(self.ctx), scopes):
-            return self.app(environ, start_response)
+        outer: tuple[Scope, ...] = ()
+        if _ENVIRON_KEY in environ:
+            outer = environ[_ENVIRON_KEY]
+            if _is_same_request(environ, Scope.of(self.ctx), outer):
+                return self.app(environ, start_response)
         scope = Scope(self.ctx, environ)
-        environ[_ENVIRON_KEY] = (*scopes, scope)
-        file_wrapper = _watched_file_wrapper(environ)
-        displaced = scope.bind()
-        try:
-            scope.begin()
-            if self.initialize is not None:
-                scope.assign(self.initialize(environ))
-            return _with_end(self.app(environ, start_response), scope, file_wrapper)
-        except BaseException as error:
-            _close_after(error, scope)
-            raise
-        finally:
-            scope.unbind(displaced)
+        environ[_ENVIRON_KEY] = (*outer, scope) if outer else (scope,)
+        file_wrapper = _watched_file_wrapper(environ) if "wsgi.file_wrapper" in environ else None
+        plain = self.initialize is None and type(self.ctx).__init__ is object.__init__
+        app = self.app if plain else self._begin
+        body: Iterable[bytes] = scope.run(_with_end, _close_after, file_wrapper, app, environ, start_response)
+        return body
+
+    def _begin(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Give the scope its first values, then call the app."""
+        scope: Scope = environ[_ENVIRON_KEY][-1]
+        scope.begin()
+        if self.initialize is not None:
+            scope.assign(self.initialize(environ))
+        return self.app(environ, start_response)
 
 
 def _check_arguments(app: object, ctx: object, initialize: object) -> None:
@@ -137,6 +148,8 @@ class _FileWrapperFunction:
 def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     try:
+        if type(body) is GeneratorType:
+            return _Body(body, scope)
         if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
             _close(scope)
             return body
@@ -152,67 +165,38 @@ def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
         raise
 
 
-def _with_file_end(body: Any, scope: Scope) -> Iterable[bytes]:
+def _with_file_end(body: Iterable[bytes], scope: Scope) -> Iterable[bytes]:
     end = _FileEnd(body, scope)
     try:
-        body.close = end
+        body.close = end  # type: ignore[attr-defined]
     except (AttributeError, TypeError):  # it takes no attributes, so nobody would tell us of its end
         _close(scope)
-    return cast("Iterable[bytes]", body)
+    return body
 
 
-class _Body:
+class _Body(Steps):
     """An iterable body, with the scope bound around whatever its code does and ended by `close()`."""
 
-    __slots__ = ("__weakref__", "_iterable", "_iterator", "_scope")
-
-    def __init__(self, iterable: Iterable[bytes], scope: Scope) -> None:
-        self._iterable = iterable
-        self._iterator: Iterator[bytes] | None = None
-        self._scope = scope
-
-    def __iter__(self) -> Iterator[bytes]:
-        body = self._iterable
-        self._iterator = body if type(body) is GeneratorType else self._in_scope(iter, body)
-        return self
-
-    def __next__(self) -> bytes:
-        if self._iterator is None:
-            iter(self)
-        return cast("bytes", self._in_scope(next, self._iterator))
-
-    def close(self) -> None:
-        _end(self._scope, getattr(self._iterable, "close", None))
-
-    def __del__(self) -> None:
-        if not self._scope.ended:
-            _end_dropped(self._scope, getattr(self._iterable, "close", None))
+    __slots__ = ()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a request's body can't be copied or pickled: it is closed only once")
 
-    def _in_scope(self, function: Callable[[Any], Any], argument: Any, *, failing: bool = True) -> Any:
-        scope = self._scope
-        if scope.ended:
-            return function(argument)
-        displaced = scope.bind()
-        try:
-            return function(argument)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            if failing:  # a length may be unknown; a server takes that for an answer
-                scope.fail(error)
-                if not isinstance(error, Exception):
-                    self._end_early()
-            raise
-        finally:
-            scope.unbind(displaced)
+    def _failed(self, error: BaseException) -> None:
+        """Tell the scope of it, and end it before SystemExit and its like go on: uWSGI then exits without `close()`."""
+        self._scope.fail(error)
+        if not isinstance(error, Exception):
+            body, self._iterable = self._iterable, ()
+            _end_unasked(self._scope, getattr(body, "close", None))
 
-    def _end_early(self) -> None:
-        """End the scope before SystemExit and its like go on: uWSGI's process exits then, and calls no `close()`."""
-        body, self._iterable = self._iterable, ()
-        _end_unasked(self._scope, getattr(body, "close", None))
+    def _settle(self) -> None:
+        _close(self._scope)
+
+    def _fail(self, error: BaseException) -> None:
+        _close_after(error, self._scope)
+
+    def _dropped(self) -> None:
+        _end_dropped(self._scope, getattr(self._iterable, "close", None))
 
 
 class _SizedBody(_Body):
@@ -221,23 +205,37 @@ class _SizedBody(_Body):
     __slots__ = ()
 
     def __len__(self) -> int:
-        return cast("int", self._in_scope(len, self._iterable, failing=False))
+        scope = self._scope
+        if scope.ended:
+            return len(cast("Sized", self._iterable))
+        displaced = scope.bind()
+        try:
+            return len(cast("Sized", self._iterable))  # unknown, perhaps: an error is an answer, and no failure
+        finally:
+            scope.unbind(displaced)
 
 
 class _FileEnd:
     """Stands for `close` on the server's file wrapper: closes the file, then ends the scope."""
 
-    __slots__ = ("_close", "_scope")
+    __slots__ = ("_body", "_function", "_scope")
 
     def __init__(self, body: Any, scope: Scope) -> None:
         close: Any = getattr(body, "close", None)
         # The body will refer to us; a strong reference back would keep it from going when it is dropped.
-        own = getattr(close, "__self__", None) is body
-        self._close: Callable[[], Any] = WeakMethod(close) if own else lambda: close
+        own = type(close) is MethodType and close.__self__ is body
+        self._function = close.__func__ if own else close
+        self._body = ref(body) if own else None
         self._scope = scope
 
     def __call__(self) -> None:
         _end(self._scope, self._close())
+
+    def _close(self) -> Callable[[], Any] | None:
+        if self._body is None:
+            return cast("Callable[[], Any] | None", self._function)
+        body = self._body()
+        return None if body is None else MethodType(self._function, body)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a request's body can't be copied or pickled: it is closed only once")
@@ -249,20 +247,19 @@ class _FileEnd:
 
 def _end(scope: Scope, close: Callable[[], object] | None) -> None:
     """Run the body's own `close` in the scope, if it has one, and end the scope."""
+    if close is None:
+        close = _nothing
     if scope.ended:
-        if close is not None:
-            close()
-        return
-    displaced = scope.bind()
-    try:
-        if close is not None:
-            close()
-        _close(scope)
-    except BaseException as error:
-        _close_after(error, scope)
-        raise
-    finally:
-        scope.unbind(displaced)
+        close()
+    else:
+        scope.run(_close_closed, _close_after, None, close)
+
+
+def _nothing() -> None: ...
+
+
+def _close_closed(_: object, scope: Scope, __: None) -> None:
+    _close(scope)
 
 
 def _close(scope: Scope, error: BaseException | None = None) -> None:

@@ -26,36 +26,47 @@ Theory of operation
 
 from __future__ import annotations
 
+import threading
+from types import GetSetDescriptorType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
-from weakref import ref
 
-from tlctx._core.lifetime import current_lifetime
+from tlctx._core.lifetime import current_lifetime, next_serial, platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from weakref import ref
+
+    from tlctx._core.lifetime import Lifetime
 
 __all__ = ["local", "peek_dict", "swap_dict"]
 
 _MISSING: Any = object()
-_NO_ENTRY = (None, None)
+_NO_ENTRY: Any = (None, None)
 _get = dict.get  # a context's dict may refuse its own `get`
 
 
 class _localimpl:
     """The map behind one `local`, from each thread to that thread's dict."""
 
-    __slots__ = ("__weakref__", "dicts", "localargs")
+    __slots__ = ("__weakref__", "_mro", "_names", "dicts", "localargs", "serial")
 
     def __init__(self, localargs: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         self.dicts: dict[int, tuple[ref[Any], dict[str, Any]]] = {}
         self.localargs = localargs
+        self.serial = next_serial()
+        self._mro: tuple[type, ...] = ()
+        self._names: tuple[Mapping[str, Any], ...] = ()
 
     def get_dict(self) -> dict[str, Any]:
         """The running thread's dict. Raises KeyError if it has none."""
-        thread = current_lifetime().thread
-        wrthread, localdict = self.dicts[id(thread)]
-        if wrthread() is not thread:
-            raise KeyError(id(thread))
+        # As current_lifetime() does, but for the call: every access comes by here.
+        try:
+            lifetime = platform.storage.lifetime if threading.local is platform.kind else current_lifetime()
+        except AttributeError:
+            lifetime = current_lifetime()
+        wrthread, localdict = self.dicts[lifetime.key]
+        if wrthread is not lifetime.ref and wrthread() is not lifetime.thread:
+            raise KeyError(lifetime.key)
         return localdict
 
     def create_dict(self) -> dict[str, Any]:
@@ -66,18 +77,36 @@ class _localimpl:
 
     def swap_dict(self, new: dict[str, Any] | None) -> dict[str, Any] | None:
         """Make `new` the running thread's dict and return the one before; None stands for no dict."""
-        lifetime = current_lifetime()
-        thread = lifetime.thread
-        key = id(thread)
+        return self.swap_dict_of(current_lifetime(), new)
+
+    def swap_dict_of(self, lifetime: Lifetime, new: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The same, for who knows already that `lifetime` is the running thread's."""
+        key = lifetime.key
         wrthread, old = self.dicts.get(key, _NO_ENTRY)
         if new is None:
             self.dicts.pop(key, None)
         else:
-            known = lifetime.locals.get(id(self))
-            if known is None or known() is not self:
+            if self.serial not in lifetime.locals:
                 lifetime.enrol(self)
-            self.dicts[key] = ref(thread), new
-        return old if wrthread is not None and wrthread() is thread else None
+            self.dicts[key] = lifetime.ref, new
+        return old if wrthread is lifetime.ref or (wrthread is not None and wrthread() is lifetime.thread) else None
+
+    def forget(self, key: int, /) -> None:
+        """Drop the entry under the id `key` of a Thread, which has ended."""
+        self.dicts.pop(key, None)
+
+    def descriptor_kind(self, cls: type, name: str) -> type | None:
+        """The type of the data descriptor that `name` is on `cls`, or None: one comes before any instance's dict."""
+        for names in self._names if cls.__mro__ is self._mro else self._look_at(cls):
+            if name in names:
+                return _data_descriptor_kind(type(names[name]))
+        return GetSetDescriptorType if name == "__class__" else None  # the only one that `object` has
+
+    def _look_at(self, cls: type) -> tuple[Mapping[str, Any], ...]:
+        """Keep the views of what the bases of `cls` define, which follow every change; all but those of `object`."""
+        names = self._names = tuple(vars(base) for base in cls.__mro__[:-1])
+        self._mro = cls.__mro__
+        return names
 
 
 class local:
@@ -102,15 +131,20 @@ class local:
         return self
 
     def __getattribute__(self, name: str, /) -> Any:
+        impl = _impl_of(self)
         try:
-            localdict = _impl_of(self).get_dict()
+            localdict = impl.get_dict()
         except KeyError:
+            localdict = None
+        if localdict is None:  # not above, where the KeyError would become the context of what is raised here
             localdict = type(self)._local__adopt(self)
         if name == "__dict__":
             return localdict
         value = _get(localdict, name, _MISSING)
-        if value is not _MISSING and not _class_decides_reads(type(self), name):
-            return value
+        if value is not _MISSING:
+            kind = impl.descriptor_kind(type(self), name)
+            if kind is None or not hasattr(kind, "__get__"):
+                return value
         del localdict, value  # so that no traceback from here on shows them
         try:
             return object.__getattribute__(self, name)
@@ -123,8 +157,14 @@ class local:
         try:
             if name == "__dict__":
                 _refuse_dict(self)
-            localdict = _dict_of(self)
-            if _class_decides(type(self), name):
+            impl = _impl_of(self)
+            try:
+                localdict = impl.get_dict()
+            except KeyError:
+                localdict = None
+            if localdict is None:
+                localdict = type(self)._local__adopt(self)
+            if impl.descriptor_kind(type(self), name):
                 object.__setattr__(self, name, value)
             else:
                 localdict[name] = value
@@ -135,8 +175,14 @@ class local:
     def __delattr__(self, name: str, /) -> None:
         if name == "__dict__":
             _refuse_dict(self)
-        localdict = _dict_of(self)
-        if _class_decides(type(self), name):
+        impl = _impl_of(self)
+        try:
+            localdict = impl.get_dict()
+        except KeyError:
+            localdict = None
+        if localdict is None:
+            localdict = type(self)._local__adopt(self)
+        if impl.descriptor_kind(type(self), name):
             del localdict
             object.__delattr__(self, name)
             return
@@ -144,8 +190,7 @@ class local:
             del localdict[name]
         except KeyError:
             del localdict
-            missing = AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            raise type(self)._local__absent(self, missing) from None
+            raise type(self)._local__absent(self, _missing(self, name)) from None
 
     def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
         raise TypeError(f"a {type(self).__name__!r} can't be copied or pickled: the copy would be one more name for it")
@@ -170,30 +215,16 @@ class local:
 _impl_of: Callable[[Any], _localimpl] = cast("Any", local)._local__impl.__get__
 
 
-def _dict_of(owner: local) -> dict[str, Any]:
-    try:
-        return _impl_of(owner).get_dict()
-    except KeyError:
-        return type(owner)._local__adopt(owner)
-
-
-def _class_decides(cls: type, name: str) -> bool:
-    """Whether `name` is a data descriptor on the class, which comes before any instance's dict."""
-    kind = _kind_on_class(cls, name)
-    return kind is not None and (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
-
-
-def _class_decides_reads(cls: type, name: str) -> bool:
-    """The same for reading, where it has to have a `__get__` too: the order of `object.__getattribute__`."""
-    kind = _kind_on_class(cls, name)
-    return kind is not None and hasattr(kind, "__get__") and (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
-
-
-def _kind_on_class(cls: type, name: str) -> type | None:
-    for base in cls.__mro__:
-        if name in base.__dict__:
-            return type(base.__dict__[name])
+def _data_descriptor_kind(kind: type) -> type | None:
+    for base in kind.__mro__:  # as the interpreter looks; hasattr() would make an exception for most
+        names = base.__dict__
+        if "__set__" in names or "__delete__" in names:
+            return kind
     return None
+
+
+def _missing(owner: local, name: str) -> AttributeError:
+    return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}", name=name, obj=owner)
 
 
 def _refuse_dict(owner: local) -> NoReturn:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from tlctx._core.lifetime import in_coroutine
 from tlctx._core.local import peek_dict
 from tlctx._core.namespace import OUTSIDE, Namespace, ended_namespace
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
     from tlctx._core.scope import Scope
 
-__all__ = ["carried_namespace", "carry", "carrying", "in_coroutine", "namespace_of", "uncarry"]
+__all__ = ["carried_namespace", "carry", "carrying", "namespace_of", "uncarry"]
 
 _carried: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.carried", default=())
 
@@ -47,8 +48,8 @@ def carrying(scope: Scope) -> Iterator[None]:
 
 def namespace_of(context: RequestContext) -> Namespace:
     """What `context` reads from here and now: a scope's namespace, or one that refuses any use."""
-    bound = peek_dict(context)
-    return carried_namespace(context) if bound is None else cast("Namespace", bound)
+    bound: Namespace | None = peek_dict(context)
+    return carried_namespace(context) if bound is None else bound
 
 
 def carried_namespace(context: RequestContext) -> Namespace:
@@ -57,12 +58,6 @@ def carried_namespace(context: RequestContext) -> Namespace:
         if scope.context is context and _may_carry():
             return ended_namespace(scope) if scope.ended else scope.namespace
     return OUTSIDE
-
-
-def in_coroutine() -> bool:
-    """Whether an event loop runs on this thread."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _may_carry() -> bool:

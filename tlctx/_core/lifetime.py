@@ -12,15 +12,39 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from itertools import count
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
-    from tlctx._core._local_py import _localimpl
+    class Impl(Protocol):
+        """The map behind a `local`, as far as a lifetime knows it."""
 
-__all__ = ["ForeignThread", "Lifetime", "current_lifetime", "thread_name"]
+        @property
+        def serial(self) -> int:
+            """A number of its own."""
+
+        def forget(self, key: int, /) -> None:
+            """Drop the entry under the id `key` of a Thread."""
+
+
+__all__ = [
+    "ForeignThread",
+    "Lifetime",
+    "Platform",
+    "current_lifetime",
+    "in_coroutine",
+    "next_serial",
+    "platform",
+    "thread_name",
+]
+
+
+next_serial = count(1).__next__
+"""A number for the map behind a `local`, of either twin, that no other one of this interpreter has."""
 
 
 class ForeignThread:
@@ -33,24 +57,26 @@ class ForeignThread:
 
 
 class Lifetime:
-    """One thread's time with us: it is gone when the thread has ended."""
+    """One thread's time with us: it is gone when the thread has ended.
 
-    __slots__ = ("__weakref__", "ident", "locals", "thread")
+    Attributes: `ident`, the thread's id; `thread`, its Thread or what stands in for it; `key`, the `id()` of that;
+    `ref`, a weak reference to it; `locals`, weak references to the maps that have, or had, an entry of it, by serial.
+    """
+
+    __slots__ = ("__weakref__", "ident", "key", "locals", "ref", "thread")
 
     def __init__(self, ident: int, thread: threading.Thread | ForeignThread) -> None:
         self.ident = ident
         self.thread = thread
-        self.locals: dict[int, ref[_localimpl]] = {}
+        self.key = id(thread)
+        self.ref: ref[Any] = ref(thread)
+        self.locals: dict[int, ref[Impl]] = {}
 
-    def enrol(self, impl: _localimpl) -> None:
+    def enrol(self, impl: Impl) -> None:
         """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
-        key, known = id(impl), self.locals
-
-        def local_deleted(dead: ref[_localimpl]) -> None:
-            if known.get(key) is dead:
-                known.pop(key, None)
-
-        known[key] = ref(impl, local_deleted)
+        serial, known = impl.serial, self.locals
+        if serial not in known:
+            known[serial] = ref(impl, lambda _: known.pop(serial, None))
 
     def end(self) -> None:
         """Have every local forget the thread."""
@@ -58,7 +84,7 @@ class Lifetime:
             while self.locals:
                 impl = self.locals.popitem()[1]()
                 if impl is not None:
-                    impl.dicts.pop(id(self.thread), None)
+                    impl.forget(self.key)
         except KeyError:  # the last local went just now, on another thread
             pass
 
@@ -88,19 +114,30 @@ _latest: dict[int, ref[Lifetime]] = {}
 # Lifetimes whose thread is ending just now, by the id of the thread that finalizes them.
 _ending: dict[int, Lifetime] = {}
 
-# The storage of lifetimes for each kind of `threading.local` met. The first is kept when gevent brings another:
-# the threads that began under it still end under it.
-_storage_kind: type[threading.local] = threading.local
-_storage: threading.local = _storage_kind()
-_storages: dict[type[threading.local], threading.local] = {_storage_kind: _storage}
+
+class Platform:
+    """Where lifetimes are kept: in the `threading.local` that there is now.
+
+    The first storage is kept when gevent brings another kind: the threads that began under it still end under it.
+    """
+
+    __slots__ = ("kind", "storage", "storages")
+
+    def __init__(self) -> None:
+        self.storages: dict[type[threading.local], threading.local] = {}
+        self.follow()
+
+    def follow(self) -> None:
+        """Keep lifetimes where `threading` now says that a thread's, or a greenlet's, own data live."""
+        kind = threading.local
+        self.storage = self.storages.setdefault(kind, kind())
+        self.kind = kind
 
 
-def _follow_patching() -> None:
-    """Keep lifetimes where `threading` now says that a thread's, or a greenlet's, own data live."""
-    global _storage, _storage_kind
-    kind = threading.local
-    _storage = _storages.setdefault(kind, kind())
-    _storage_kind = kind
+platform = Platform()
+
+
+_threading: Any = threading  # for what is not public in it
 
 
 def _nobody() -> None: ...
@@ -111,10 +148,10 @@ def _begin_lifetime() -> Lifetime:
     ending = _ending.get(ident)
     if ending is not None:
         return ending
-    thread = cast("Any", threading)._active.get(ident)  # current_thread() would make a dummy
-    if thread is None or isinstance(thread, cast("Any", threading)._DummyThread):
+    thread = _threading._active.get(ident)  # current_thread() would make a dummy
+    if thread is None or isinstance(thread, _threading._DummyThread):
         thread = ForeignThread(ident)
-    lifetime = _storage.lifetime = Lifetime(ident, thread)
+    lifetime = platform.storage.lifetime = Lifetime(ident, thread)
     before = _latest.get(ident, _nobody)()
     _latest[ident] = ref(lifetime)
     if before is not None:
@@ -124,14 +161,22 @@ def _begin_lifetime() -> Lifetime:
 
 def current_lifetime() -> Lifetime:
     """The running thread's lifetime, begun at its first touch."""
-    if threading.local is not _storage_kind:
-        _follow_patching()
+    if threading.local is not platform.kind:
+        platform.follow()
     try:
-        return cast("Lifetime", _storage.lifetime)
+        lifetime: Lifetime = platform.storage.lifetime
     except AttributeError:
         return _begin_lifetime()
+    return lifetime
 
 
 def thread_name() -> str:
     """The running thread's name, found without making a dummy Thread for it."""
     return current_lifetime().thread.name
+
+
+def in_coroutine() -> bool:
+    """Whether an event loop runs on this thread."""
+    asyncio = sys.modules.get("asyncio")
+    get_running_loop = getattr(asyncio, "_get_running_loop", None)  # missing while another thread imports it
+    return get_running_loop is not None and get_running_loop() is not None

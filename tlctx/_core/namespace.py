@@ -6,15 +6,20 @@ and costs nothing inside one.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from tlctx._core import errors
 from tlctx._core.lifetime import thread_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tlctx._core.scope import Scope
 
-__all__ = ["OUTSIDE", "EndedNamespace", "Namespace", "ended_namespace"]
+__all__ = ["ENDED", "NO_VALUES", "OUTSIDE", "EndedNamespace", "Namespace", "ended_namespace"]
+
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
 class Namespace(dict[str, Any]):
@@ -123,6 +128,10 @@ class _OutsideNamespace(_ClosedNamespace):
     def __repr__(self) -> str:
         return "<Namespace outside a request>"
 
+
+ENDED = EndedNamespace()
+"""In the place of a scope's namespace once that has ended."""
+ENDED.scope = None
 
 OUTSIDE = _OutsideNamespace()
 """What a context reads from where no scope is current."""

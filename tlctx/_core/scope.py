@@ -27,16 +27,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from itertools import count
-from threading import Lock
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from tlctx._core import errors
-from tlctx._core.carry import carry, carrying, in_coroutine, namespace_of, uncarry
-from tlctx._core.lifetime import thread_name
-from tlctx._core.local import peek_dict, swap_dict
-from tlctx._core.namespace import EndedNamespace, Namespace
+from tlctx._core.carry import carry, carrying, namespace_of, uncarry
+from tlctx._core.lifetime import in_coroutine, thread_name
+from tlctx._core.local import Binding, alive, peek_dict, swap_dict
 from tlctx._core.teardown import Teardown
 
 if TYPE_CHECKING:
@@ -45,67 +41,34 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tlctx._core.context import RequestContext
+    from tlctx._core.namespace import Namespace
 
 __all__ = ["Scope"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_next_serial = count(1).__next__
-_ENDED: Namespace = EndedNamespace()  # in the place of a scope's namespace once that has ended
-NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
-
-class Scope:
+class Scope(Binding):
     """One request's life, from its first value to its last teardown.
 
     `with ctx.scope(user=u):` makes and enters one; the middleware makes one for each request.
 
     Attributes: `context`, the RequestContext it is for; `serial`, a number no other scope of this process ever has;
     `started`, in seconds on the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to;
-    `environ`, the request's WSGI environ, empty outside a request and after the end; `namespace`, the values.
+    `environ`, the request's WSGI environ, empty outside a request and after the end; `namespace`, the values; `ended`,
+    whether its teardown has run and its values are gone.
     """
 
-    __slots__ = (
-        "__weakref__", "_below", "_carried", "_error", "_in_loop", "_method", "_path", "_resume", "_teardowns",
-        "_unclosed", "_values", "context", "environ", "namespace", "serial", "started", "thread",
-    )  # fmt: skip
+    __slots__ = ()
 
-    def __init__(
-        self, context: RequestContext, environ: Mapping[str, Any] | None = None, values: Mapping[str, Any] = NO_VALUES
-    ) -> None:
-        """A scope of `context`, for the request that `environ` describes if there is one.
-
-        Nothing happens until it is bound or entered; entering assigns `values`.
-        """
-        self.context = context
-        self.serial = _next_serial()
-        self.started = time.monotonic()
-        self.thread = 0
-        self.environ = NO_VALUES if environ is None else environ
-        self._method = self.environ.get("REQUEST_METHOD")
-        self._path = self.environ.get("PATH_INFO", "")
-        self.namespace = Namespace(type(context)._local__defaults)
-        self.namespace.scope = self
-        self._values = values
-        self._teardowns: dict[str, Teardown] = {}  # at most one: setdefault is atomic, if many threads come first
-        self._error: BaseException | None = None
-        self._unclosed = Lock()  # whoever closes takes it, and never gives it back
-        self._resume: Namespace | None = self.namespace  # what the next bind goes on with
-        self._below: Namespace | None = None  # what entering displaced
-        self._carried = False  # whether entering carried it, in a coroutine
-        self._in_loop = False  # whether it was bound by code that an event loop runs
+    context: RequestContext
 
     @staticmethod
     def of(context: RequestContext) -> Scope | None:
         """The scope that is current for `context` here and now, or None."""
         scope = namespace_of(context).scope
         return None if scope is None or scope.ended else scope
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is over: its teardown has run and its values are gone."""
-        return self.namespace is _ENDED
 
     @property
     def age(self) -> float:
@@ -116,28 +79,13 @@ class Scope:
         if self._method is None:
             return f"scope #{self.serial}"
         # A path comes from the client: no line break of its gets into a log.
-        return f"request #{self.serial} ({ascii(self._method)[1:-1]} {ascii(self._path)[1:-1]:.200})"
+        return f"request #{self.serial} ({ascii(self._method)[1:-1]} {ascii(self._path or '')[1:-1]:.200})"
 
     def __repr__(self) -> str:
         return f"<{'ended' if self.ended else 'open'} {self}>"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a Scope can't be copied or pickled: what it opened can be closed only once")
-
-    def bind(self) -> Namespace | None:
-        """Make it current on this thread. Returns what that displaced, which `unbind` wants back.
-
-        Raises RequestEndedError after its end.
-        """
-        self._check_open("binding a scope")
-        resumed = self._resume if self._resume is self.namespace else _alive(self._resume)
-        return self._occupy(self.namespace if resumed is None else resumed)
-
-    def unbind(self, displaced: Namespace | None) -> None:
-        """Take it off this thread again, with whatever scopes its code left open there."""
-        left = swap_dict(self.context, None if displaced is None else _alive(displaced))
-        if not self.ended:
-            self._resume = left
 
     def fail(self, error: BaseException) -> None:
         """Have the teardown learn of `error` although somebody handled it: what can roll back will."""
@@ -171,27 +119,22 @@ class Scope:
         The teardown runs whole, whatever parts of it raise, and learns of `error` or of what `fail` was told. Raises
         what the teardown raised last. A second call does nothing.
         """
-        if not self._unclosed.acquire(blocking=False):
+        if not self._claim_end():
             return
         teardown = self._teardowns.get("one")
         try:
             if teardown is not None:
                 self._run(teardown, self._error if error is None else error)
         finally:
-            namespace, self.namespace = self.namespace, _ENDED
-            namespace.end()
-            self.environ = self._values = NO_VALUES
-            self._error = self._resume = None
-            teardown = self._teardowns.pop("one", None)
-            if teardown is not None:
-                teardown.run_late()
+            self._empty()
 
     def _run(self, teardown: Teardown, error: BaseException | None) -> None:
-        displaced = self._occupy(self.namespace)
+        self._resume = self.namespace  # not what its code may have left open
+        displaced = self.bind()
         try:
             teardown.run(error)
         finally:
-            swap_dict(self.context, _alive(displaced))
+            self.unbind(displaced)
 
     def __enter__(self) -> Self:
         self._check_open("entering a scope")
@@ -219,7 +162,7 @@ class Scope:
             if self._carried:
                 uncarry(self)
             elif namespace_of(self.context).scope is self:
-                swap_dict(self.context, _alive(self._below))
+                swap_dict(self.context, alive(self._below))
 
     def begin(self) -> None:
         """Run the context's own `__init__`, if it has one; the scope must be current."""
@@ -261,19 +204,14 @@ class Scope:
                 "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
             )
 
-    def _occupy(self, namespace: Namespace) -> Namespace | None:
-        self.thread = threading.get_ident()
-        self._in_loop = in_coroutine()
-        displaced: Namespace | None = swap_dict(self.context, namespace)
-        return displaced
-
     def _check_open(self, use: str) -> None:
         if self.ended:
             raise errors.ended(use, str(self), thread_name())
 
     def _teardown(self, use: str) -> Teardown:
         self._check_open(use)
-        return self._teardowns.get("one") or self._teardowns.setdefault("one", Teardown())
+        teardown: Teardown = self._teardowns.get("one") or self._teardowns.setdefault("one", Teardown())
+        return teardown
 
     def _run_if_late(self, teardown: Teardown, use: str) -> None:
         """Where another thread ended the scope just now, run at once what was added too late."""
@@ -286,10 +224,3 @@ def _what_is_wrong_with(values: object) -> str:
     if not isinstance(values, Mapping):
         return f"not {type(values).__name__}"
     return "".join([f"and {name!r} is no name" for name in values if not isinstance(name, str)][:1])
-
-
-def _alive(namespace: Namespace | None) -> Namespace | None:
-    """The nearest namespace that has not ended, from this one down through those that scopes displaced."""
-    while namespace is not None and namespace.scope is not None and namespace.scope.ended:
-        namespace = namespace.scope._below
-    return namespace
