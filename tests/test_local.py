@@ -17,7 +17,7 @@ from conftest import IMPLEMENTATIONS
 from helpers import PATIENCE, in_foreign_thread, in_thread, run_program
 
 import tlctx
-from tlctx._core import _local_py, lifetime
+from tlctx._core import lifetime
 
 
 class Payload:
@@ -192,6 +192,79 @@ def test_a_class_changed_later_counts_at_once(local: Any) -> None:
     assert mine.x == "own"
 
 
+class Sharing:
+    """Any object, whose attributes are somebody else's dict."""
+
+
+def write_as_an_attribute(values: dict[str, Any], value: Any) -> None:
+    sharing = Sharing()
+    sharing.__dict__ = values
+    for _ in range(20):  # the interpreter learns how to write it without a look-up
+        sharing.x = value - 1  # type: ignore[attr-defined]
+        sharing.x = value  # type: ignore[attr-defined]
+
+
+CHANGES: dict[str, Any] = {
+    "an item set": lambda values, value: values.__setitem__("x", value),
+    "update": lambda values, value: values.update(x=value),
+    "|=": lambda values, value: values.__ior__({"x": value}),
+    "del and setdefault": lambda values, value: (values.pop("x"), values.setdefault("x", value)),
+    "popitem and an item set": lambda values, value: (values.popitem(), values.__setitem__("x", value)),
+    "clear and update": lambda values, value: (values.clear(), values.update([("x", value)])),
+    "exec": lambda values, value: exec("x = value", {"value": value}, values),
+    "exec, as globals": lambda values, value: exec(f"x = {value}", values),
+    "__init__": lambda values, value: values.__init__({"x": value}),
+    "an object that shares it": write_as_an_attribute,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_the_dict_counts_at_once_for_a_name_that_was_read_before(local: Any, change: str) -> None:
+    instance = local()
+    instance.y, instance.x = "other", 0
+    for value in range(1, 50):
+        assert instance.x == value - 1
+        assert instance.x == value - 1
+        CHANGES[change](vars(instance), value)
+        assert instance.x == value
+    values: Any = vars(instance)
+    del values["x"]
+    assert not hasattr(instance, "x")
+    assert in_thread(lambda: hasattr(instance, "x")) is False
+
+
+def test_a_name_that_was_read_in_one_thread_is_looked_up_in_another(local: Any) -> None:
+    instance = local()
+    for value in range(20):
+        instance.x = value
+        assert instance.x == value
+
+        def other(value: int = value) -> list[Any]:
+            seen = [getattr(instance, "x", None)]
+            instance.x = -value
+            return [*seen, instance.x, instance.x]
+
+        assert in_thread(other) == [None, -value, -value]
+        assert instance.x == value
+
+
+def test_a_data_descriptor_of_a_kind_that_became_one_later_decides_at_once(local: Any) -> None:
+    class Kind:
+        def __get__(self, instance: Any, owner: Any) -> str:
+            return "the class's"
+
+    class Mine(local):  # type: ignore[misc]
+        x = Kind()
+
+    mine = Mine()
+    mine.__dict__["x"] = "own"
+    assert [mine.x, mine.x] == ["own", "own"]
+    Kind.__set__ = lambda *_: None  # type: ignore[attr-defined]
+    assert mine.x == "the class's"
+    del Kind.__set__  # type: ignore[attr-defined]
+    assert mine.x == "own"
+
+
 # __init__ in every thread
 
 
@@ -353,19 +426,25 @@ def test_what_a_finalizer_stores_when_the_threads_storage_has_gone_does_not_pile
     idents: set[int] = set()
 
     class VeryLate:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
         def __del__(self) -> None:
-            assert not hasattr(instance, "x")
+            seen.append(getattr(instance, "x", self.number) - self.number)  # the thread's own, or none any more
             instance.left = Payload()
             payloads.append(weakref.ref(instance.left))
 
+    seen: list[int] = []
+    numbers = iter(range(50))
+
     def store() -> None:
         idents.add(threading.get_ident())
-        instance.x = 1
-        others.value = VeryLate()  # stored after ours, so it goes after ours
+        instance.x = next(numbers)
+        others.value = VeryLate(instance.x)  # stored after ours, so it goes after ours
 
     for _ in range(50):
         in_thread(store)
-    assert len(payloads) == 50
+    assert seen == [0] * 50
     left = [payload for payload in payloads if payload() is not None]
     assert len(left) <= len(idents) < 50, "no id was reused: this machine can't show it"
 
@@ -377,6 +456,7 @@ def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(
     instance = local()
     dead = Payload()
     for reference in (weakref.ref(dead), weakref.ref(Payload())):
+        in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
         dicts_of(instance)[id(threading.current_thread())] = (reference, {"x": "a dead thread's"})
         with pytest.raises(AttributeError):
             _ = instance.x
@@ -395,14 +475,16 @@ def test_a_foreign_thread_is_not_known_by_a_dummy_thread_that_may_be_a_dead_ones
     assert in_foreign_thread(look) == "nothing"
 
 
-def test_the_death_of_one_local_does_not_make_a_thread_forget_another_under_the_same_id() -> None:
-    first, second = _local_py.local(), _local_py.local()
+def test_the_death_of_one_local_does_not_make_a_thread_forget_another(local: Any) -> None:
     known = lifetime.current_lifetime().locals
-    key = id(first._local__impl)
-    known[key], mine = weakref.ref(second._local__impl), known[key]
-    del first
-    assert mine() is None
-    assert known.pop(key)() is second._local__impl
+    serials = []
+    for _ in range(100):  # the memory of a dead one is soon used again, its number never
+        instance = local()
+        serials.append(instance._local__impl.serial)
+        assert known[serials[-1]]() is instance._local__impl
+        del instance
+    assert len(set(serials)) == 100
+    assert not set(serials) & set(known)
 
 
 # Lifetimes
@@ -482,14 +564,14 @@ def test_values_are_freed_in_every_thread_when_the_local_goes(local: Any) -> Non
     thread.join(PATIENCE)
 
 
-def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals() -> None:
-    instance = _local_py.local()
+def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals(local: Any) -> None:
+    instance = local()
     instance.x = 0
     known = lifetime.current_lifetime().locals
     before = len(known)
     for number in range(1000):
         in_thread(lambda number=number: setattr(instance, "x", number))  # type: ignore[misc]
-        _local_py.local().x = number
+        local().x = number
     gc.collect()
     assert len(dicts_of(instance)) == 1
     assert len(known) == before
@@ -549,6 +631,70 @@ def test_a_finalizer_that_the_collector_runs_in_the_middle_of_an_access_uses_the
         gc.set_threshold(*threshold)
     gc.collect()
     assert len(ran) >= 299
+
+
+def test_a_finalizer_of_a_value_that_another_object_replaces_in_the_dict_reads_the_new_one(local: Any) -> None:
+    instance = local()
+    sharing = Sharing()
+    sharing.__dict__ = vars(instance)
+    seen: list[Any] = []
+
+    class Part:
+        def __del__(self) -> None:
+            seen.append(instance.x)
+
+    class Whole:
+        def __init__(self) -> None:
+            self.part = Part()
+
+    def store(value: Any) -> None:
+        sharing.x = value  # type: ignore[attr-defined]
+
+    for number in range(50):  # the interpreter learns how to write it without a look-up
+        store(number)
+    store(Whole())
+    for _ in range(5):
+        assert isinstance(instance.x, Whole)
+    store("new")
+    assert seen == ["new"]
+
+
+def test_a_thread_never_writes_to_the_dict_of_one_that_came_by_while_a_value_was_let_go(local: Any) -> None:
+    instance = local()
+    stored, dying, looked = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow:
+        def __del__(self) -> None:
+            dying.set()
+            looked.wait(PATIENCE)
+
+    def other() -> dict[str, Any]:
+        instance.who = "other"
+        stored.set()
+        dying.wait(PATIENCE)
+        assert instance.who == "other"
+        looked.set()
+        done.wait(PATIENCE)
+        return dict(vars(instance))
+
+    done = threading.Event()
+    found: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: found.append(other()))
+    thread.start()
+    assert stored.wait(PATIENCE)
+
+    def leave_a_value_that_only_the_last_look_up_keeps() -> None:
+        instance.slow = Slow()
+        dicts_of(instance).pop(id(threading.current_thread()))
+
+    leaving = threading.Thread(target=leave_a_value_that_only_the_last_look_up_keeps)
+    leaving.start()
+    leaving.join(PATIENCE)
+    instance.who = "main"
+    dying.set()
+    done.set()
+    thread.join(PATIENCE)
+    assert (instance.who, found) == ("main", [{"who": "other"}])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

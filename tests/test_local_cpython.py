@@ -23,13 +23,16 @@ if cpython is None:
 
 else:
 
-    class TestTheDoorsLocal(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
-        _local = tlctx.local
-
     class TestPython(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
         _local = IMPLEMENTATIONS["python"]
 
+    if "c" in IMPLEMENTATIONS:
+
+        class TestC(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
+            _local = IMPLEMENTATIONS["c"]
+
 
 def test_the_suite_covers_every_implementation() -> None:
-    covered = {case._local for case in (globals().get("TestTheDoorsLocal"), globals().get("TestPython")) if case}
+    covered = {case._local for case in (globals().get("TestC"), globals().get("TestPython")) if case}
     assert cpython is None or covered == set(IMPLEMENTATIONS.values())
+    assert tlctx.local in IMPLEMENTATIONS.values()
