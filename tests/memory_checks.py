@@ -1,0 +1,190 @@
+"""Looks for lost references and stray memory accesses in the compiled twin: `python tests/memory_checks.py --help`.
+
+Two checks. *Leaks*: each workload is repeated, and neither the interpreter's count of memory blocks nor the reference
+counts of what the extension shares may grow with the repetitions. *Sanitizers*: the extension is compiled with
+AddressSanitizer and UBSan into a copy of the package, and the tests of all that stands on it run there.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from leak_workloads import WORKLOADS
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import tlctx
+from tlctx._core import local, namespace
+
+CHECKOUT = Path(__file__).parent.parent
+TESTS = (
+    "test_local.py",
+    "test_local_cpython.py",
+    "test_binding.py",
+    "test_scope.py",
+    "test_context.py",
+    "test_wsgi.py",
+)
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+WARM_UP = 3
+ROUNDS = 5
+SHARED: dict[str, Any] = {
+    "local": local.local,
+    "Binding": local.Binding,
+    "Steps": local.Steps,
+    "Gate": local.Gate,
+    "Namespace": namespace.Namespace,
+    "EndedNamespace": namespace.EndedNamespace,
+    "ENDED": namespace.ENDED,
+    "NO_VALUES": namespace.NO_VALUES,
+    "the module": sys.modules.get("tlctx._core._local_c"),
+}
+"""What the extension holds references to, each with a count that it could get wrong."""
+
+
+class CheckError(Exception):
+    """A check could not be made."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What one repetition of a workload leaves: blocks of memory, and references, by the name of what they are to."""
+
+    workload: str
+    blocks: float
+    references: dict[str, float]
+
+    @property
+    def leaks(self) -> bool:
+        return self.blocks >= 1 or any(count >= 1 for count in self.references.values())
+
+    def __str__(self) -> str:
+        grown = [f"{count:+.2f} references to {name}" for name, count in self.references.items() if count >= 1]
+        return ", ".join([f"{self.blocks:+.2f} blocks", *grown])
+
+
+def counts() -> dict[str, int]:
+    gc.collect()
+    return {"blocks": sys.getallocatedblocks(), **{name: sys.getrefcount(one) for name, one in SHARED.items()}}
+
+
+def growth_of(name: str, workload: Callable[[], object], repetitions: int) -> Growth:
+    """The least growth of some rounds: what does not grow in one of them does not grow with the repetitions."""
+    for _ in range(WARM_UP):
+        workload()
+    least: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        before = counts()
+        for _ in range(repetitions):
+            workload()
+        after = counts()
+        grown = {key: (after[key] - before[key]) / repetitions for key in before}
+        least = {key: min(value, least.get(key, value)) for key, value in grown.items()}
+    return Growth(name, least.pop("blocks"), least)
+
+
+def sanitized_copy(target: Path) -> Path:
+    """A copy of the package in `target`, its extension compiled for the sanitizers. Raises CheckError if that fails."""
+    package = target / "tlctx"
+    shutil.copytree(CHECKOUT / "tlctx", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    extension = package / "_core" / f"_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compile_sanitized(package / "_core" / "_local_c.c", extension)
+    return target
+
+
+def compile_sanitized(source: Path, target: Path) -> None:
+    include = f"-I{sysconfig.get_paths()['include']}"
+    command = ["gcc", "-shared", "-fPIC", "-g", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    command += ["-Wno-cast-function-type", *SANITIZERS, include, str(source), "-o", str(target)]
+    try:
+        compiled = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise CheckError("gcc is not installed") from error
+    if compiled.returncode:
+        raise CheckError(compiled.stderr)
+
+
+def runtime() -> str:
+    """The libraries to load before the interpreter. Raises CheckError if they are not installed."""
+    found = []
+    for name in ("libasan.so", "libubsan.so"):
+        path = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout
+        if not Path(path.strip()).is_absolute():
+            raise CheckError(f"{name} is not installed")
+        found.append(path.strip())
+    return " ".join(found)
+
+
+def run_sanitized(command: list[str], path: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with the sanitizers' runtime, and what lies in `path` before all else."""
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": runtime(),
+        "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter keeps much until the process ends
+        "PYTHONMALLOC": "malloc",  # or freed objects would stay in the interpreter's own pools
+        "PYTHONPATH": str(path),
+        "PYTHONSAFEPATH": "1",  # and not the package in the current directory
+    }
+    return subprocess.run(
+        [sys.executable, *command], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def sanitize(tests: tuple[str, ...]) -> str:
+    """What pytest says at the end of a run of `tests` under the sanitizers. Raises CheckError if anything is found."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = sanitized_copy(Path(directory))
+        where = [
+            "-c",
+            "import tlctx._core._local_c as c, sys; sys.exit(not c.__file__.startswith(sys.argv[1]))",
+            directory,
+        ]
+        if run_sanitized(where, path).returncode:
+            raise CheckError("another build of the extension is loaded in place of the sanitized one")
+        files = [f"tests/{name}" for name in tests]
+        result = run_sanitized(["-m", "pytest", "-q", "-p", "no:cacheprovider", *files], path)
+    if result.returncode or "AddressSanitizer" in result.stderr or "runtime error" in result.stderr:
+        raise CheckError(result.stdout[-5000:] + result.stderr[-5000:])
+    return result.stdout.splitlines()[-1]
+
+
+def look_for_leaks(repetitions: int) -> list[Growth]:
+    jobs = track(WORKLOADS.items(), f"each workload {ROUNDS} times {repetitions} times")
+    return [growth_of(name, workload, repetitions) for name, workload in jobs]
+
+
+@click.command(help=__doc__)
+@click.option("--repetitions", default=1000, show_default=True, help="How often each workload runs, in each round.")
+@click.option("--sanitizers/--no-sanitizers", default=True, show_default=True)
+def main(repetitions: int, sanitizers: bool) -> None:  # noqa: FBT001
+    if tlctx.IMPLEMENTATION != "c":
+        raise click.ClickException("there is no compiled twin here to check")
+    logging.getLogger("tlctx").setLevel(logging.CRITICAL)  # the workloads drop bodies, which it would tell each time
+    found = look_for_leaks(repetitions)
+    table = Table("workload", "grows by, each time")
+    for growth in found:
+        table.add_row(growth.workload, f"[red]{growth}[/]" if growth.leaks else str(growth))
+    Console().print(table)
+    if sanitizers:
+        try:
+            click.echo(f"under AddressSanitizer and UBSan: {sanitize(TESTS)}")
+        except CheckError as error:
+            raise click.ClickException(str(error)) from error
+    sys.exit(any(growth.leaks for growth in found))
+
+
+if __name__ == "__main__":
+    main()
