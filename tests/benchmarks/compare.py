@@ -1,110 +1,127 @@
-"""How `local` and the middleware compare with what a user would pick instead: `python tests/benchmarks/compare.py`.
+"""How tlctx compares with what a user would pick instead: `python tests/benchmarks/compare.py --help`.
 
-Every figure is a ratio of two sides that are measured in turn in one run, without the loop's own cost; the table shows
-the median of the rounds.
+Every figure is ours over theirs, of two sides that are measured in turn in one run, without the floor that both stand
+on: the median of the rounds, for the compiled twin and for the one in Python. Each job runs in a process of its own, so
+that what one rival imports does not disturb another. A full run takes five minutes or so.
 """
 
 from __future__ import annotations
 
-import itertools
-import platform
-import statistics
-import threading
-import timeit
-from _threading_local import local as seed_local
-from contextvars import ContextVar
-from importlib.metadata import version
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import werkzeug.local
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
 
-import tlctx
+import click
+from benchmarks.chart import draw
+from benchmarks.report import TWINS, as_json, machine, merge, table, versions
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from benchmarks.measure import Job
 
-ROUNDS = 15
-LOOPS = 20_000
-
-
-class Ctx(tlctx.RequestContext):
-    """One declared field."""
-
-    x: int = 1
+GROUPS = ("attributes", "threads", "middleware", "servers", "memory")
+WORKER = Path(__file__).parent / "worker.py"
+LIMIT = 300.0
+"""Seconds after which a job is ended."""
+WIDTH = 128  # of the table, at least
 
 
-ctx = Ctx()
-variable = ContextVar("variable", default=1)
-shared = werkzeug.local.Local()
+class JobError(Exception):
+    """A job ended without its rows."""
 
 
-def one_block(environ: Any, start_response: Any) -> list[bytes]:
-    """The smallest answer."""
-    return [b"x"]
+def environment(twin: str) -> dict[str, str]:
+    return {**os.environ, "TLCTX_PURE_PYTHON": "1" if twin == "python" else ""}
 
 
-def one_chunk(environ: Any, start_response: Any) -> Iterator[bytes]:
-    """The smallest stream."""
-    yield b"x"
+def twins_here() -> list[str]:
+    """The compiled twin, if it was built, and the one in Python."""
+    probe = [sys.executable, "-c", "import tlctx; print(tlctx.IMPLEMENTATION)"]
+    found = subprocess.run(probe, env=environment("c"), capture_output=True, text=True, check=True, timeout=LIMIT)
+    return [twin for twin in TWINS if twin in (found.stdout.strip(), "python")]
 
 
-def serve(app: Any) -> Callable[[], None]:
-    """A function that serves one request, as a server would."""
-
-    def run() -> None:
-        body = app({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}, None)
-        for _ in body:
-            pass
-        if hasattr(body, "close"):
-            body.close()
-
-    return run
-
-
-def seconds(statement: str, subject: Any, loops: int) -> float:
-    return timeit.timeit(statement, globals={"o": subject, "v": variable}, number=loops)
-
-
-def ratios(ours: tuple[str, Any], theirs: tuple[str, Any], floor: tuple[str, Any], loops: int) -> list[float]:
-    """Our cost over theirs, above the floor's, once a round."""
-    found = []
-    for _ in range(ROUNDS):
-        base = seconds(*floor, loops)
-        found.append((seconds(*ours, loops) - base) / (seconds(*theirs, loops) - base))
-    return found
-
-
-def attribute_rows() -> Iterator[tuple[str, str, list[float]]]:
-    rivals = {"threading.local, in C": threading.local(), "_threading_local": seed_local(), "werkzeug Local": shared}
-    for verb, statement in (("read", "o.x"), ("write", "o.x = 1")):
-        for name, rival in rivals.items():
-            mine = tlctx.local()
-            mine.x = rival.x = 1  # type: ignore[attr-defined]
-            yield f"{verb} local.x", name, ratios((statement, mine), (statement, rival), ("pass", None), LOOPS)
-    with ctx.scope():
-        yield "read ctx.x", "ContextVar.get()", ratios(("o.x", ctx), ("v.get()", None), ("pass", None), LOOPS)
+def rows_of(group: str, job: Job, twin: str, *, quick: bool) -> list[dict[str, Any]]:
+    """What the job's process prints. Raises JobError if it fails, takes too long or ran another twin."""
+    command = [sys.executable, str(WORKER), group, job.name, *(["--quick"] if quick else [])]
+    process = subprocess.Popen(
+        command,
+        env=environment(twin),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        raise JobError(f"took more than {LIMIT:.0f} s") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it has ended, or ends here, with all that it has started
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    rows = [{"group": group, **json.loads(line)} for line in output.splitlines()]
+    if process.returncode or any(row["implementation"] != twin for row in rows):
+        raise JobError(f"ended with status {process.returncode}\n{errors}")
+    return rows
 
 
-def middleware_rows() -> Iterator[tuple[str, str, list[float]]]:
-    manager = werkzeug.local.LocalManager([shared])
-    for name, app in (("a list", one_block), ("a stream", one_chunk)):
-        ours, theirs = tlctx.ContextMiddleware(app, ctx), manager.make_middleware(app)
-        sides = [("o()", serve(side)) for side in (ours, theirs, app)]
-        yield f"added to {name}", "LocalManager", ratios(sides[0], sides[1], sides[2], LOOPS // 10)
+def measure(groups: tuple[str, ...], twins: list[str], *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """All rows of the groups, and what failed."""
+    jobs = [(group, job) for group in groups for job in importlib.import_module(f"benchmarks.{group}").JOBS]
+    rows: list[dict[str, Any]] = []
+    failures = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("", total=sum(job.seconds for _, job in jobs) * len(twins))
+        for group, job in jobs:
+            for twin in twins:
+                progress.update(task, description=f"{group}: {job.name}, {TWINS[twin]}")
+                try:
+                    rows += rows_of(group, job, twin, quick=quick)
+                except JobError as error:
+                    failures.append(f"{group}: {job.name}, {TWINS[twin]}: {error}")
+                progress.advance(task, job.seconds)
+    return rows, failures
 
 
-def main() -> None:
-    table = Table("work", "rival", "ours / theirs", "lowest to highest round")
-    rows = itertools.chain(attribute_rows(), middleware_rows())
-    for work, rival, found in track(rows, "measuring", total=9):
-        table.add_row(work, rival, f"{statistics.median(found):.2f}", f"{min(found):.2f} to {max(found):.2f}")
-    console = Console()
-    console.print(table)
-    console.print(f"CPython {platform.python_version()}, {platform.machine()}, tlctx's {tlctx.IMPLEMENTATION} twin,")
-    console.print(f"werkzeug {version('werkzeug')}, median of {ROUNDS} rounds")
+def about() -> str:
+    here = machine()
+    return f"{here['interpreter']} {here['python']}, {here['architecture']}, {here['cpus']} CPUs"
+
+
+@click.command(help=__doc__)
+@click.option("--only", "groups", multiple=True, type=click.Choice(GROUPS), default=GROUPS, show_default=True)
+@click.option("--quick", is_flag=True, help="Tiny counts, to see that it works: the figures mean nothing.")
+@click.option("--json", "numbers", type=click.Path(path_type=Path), help="Where to write every number.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Where to draw the ratios, as SVG.")
+def main(groups: tuple[str, ...], quick: bool, numbers: Path | None, chart: Path | None) -> None:  # noqa: FBT001
+    twins = twins_here()
+    rows, failures = measure(groups, twins, quick=quick)
+    comparisons = merge(rows)
+    console = Console(width=max(WIDTH, Console().width))
+    console.print(table(comparisons))
+    rivals = ", ".join(f"{name} {version}" for name, version in versions().items() if version)
+    console.print(f"\n{about()}; {rivals}", highlight=False)
+    if "c" not in twins:
+        console.print("The compiled twin is not built here, so its columns are empty.")
+    if numbers is not None:
+        result = as_json(comparisons, quick=quick, twins=twins, failures=failures)
+        numbers.write_text(json.dumps(result, indent=1) + "\n")
+    if chart is not None:
+        draw(comparisons, chart, about())
+    for failure in failures:
+        click.echo(failure, err=True)
+    sys.exit(bool(failures))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,66 @@
+"""The apps that the servers of the benchmark serve: `make(name, path of a file)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.rivals import load
+
+import tlctx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Ctx(tlctx.RequestContext):
+    """One declared field."""
+
+    user: str = "stranger"
+
+
+ctx = Ctx()
+
+
+def bare(path: str) -> Any:
+    """Answers with one line; under /file with the file."""
+    size = str(Path(path).stat().st_size)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/file":
+            start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", size)])
+            return environ["wsgi.file_wrapper"](Path(path).open("rb"))
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
+        return [b"Hello, World!"]
+
+    return app
+
+
+def managed(path: str) -> Any:
+    werkzeug = load("werkzeug.local")
+    return werkzeug.LocalManager([werkzeug.Local()]).make_middleware(bare(path))
+
+
+def flask_app() -> Any:
+    app = load("flask").Flask("bench_app")
+    app.add_url_rule("/", view_func=lambda: "Hello, World!")
+    return app
+
+
+def flask_with_context() -> Any:
+    app = flask_app()
+    load("tlctx.flask").TLCtx(app, ctx)
+    return app
+
+
+APPS: dict[str, Callable[[str], Any]] = {
+    "bare": bare,
+    "tlctx": lambda path: tlctx.ContextMiddleware(bare(path), ctx),
+    "LocalManager": managed,
+    "Flask": lambda path: flask_app(),
+    "Flask with TLCtx": lambda path: flask_with_context(),
+}
+
+
+def make(name: str, path: str) -> Any:
+    return APPS[name](path)

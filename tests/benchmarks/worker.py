@@ -1,0 +1,29 @@
+"""One job in a process of its own: `worker.py GROUP JOB [--quick]` prints each row as a line of JSON."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
+
+from benchmarks.measure import FULL, QUICK
+
+import tlctx
+
+
+def main(group: str, name: str, *options: str) -> None:
+    jobs = importlib.import_module(f"benchmarks.{group}").JOBS
+    (job,) = [job for job in jobs if job.name == name]
+    effort = QUICK if "--quick" in options else FULL
+    gc.freeze()  # what is imported by now is no garbage: no side has to look through it
+    for row in job.rows(effort):
+        print(json.dumps({"implementation": tlctx.IMPLEMENTATION, **asdict(row)}), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
