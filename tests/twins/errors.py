@@ -1,0 +1,14 @@
+"""What tells one error from another, in words that are the same for both twins."""
+
+from __future__ import annotations
+
+import re
+
+
+def text_of(error: BaseException) -> str:
+    return re.sub(r"0x[0-9a-f]+|_local_c\.|tlctx\._core\._local_(c|py)\.", "", str(error))
+
+
+def seen_before(error: BaseException) -> BaseException | None:
+    """The error that a traceback shows with this one."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
