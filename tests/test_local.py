@@ -14,6 +14,7 @@ from typing import Any
 import greenlet
 import pytest
 from conftest import IMPLEMENTATIONS
+from growth import growth_of
 from helpers import PATIENCE, in_foreign_thread, in_thread, run_program
 
 import tlctx
@@ -418,6 +419,19 @@ def test_a_finalizer_that_runs_at_the_threads_very_end_uses_the_local_and_makes_
     assert set(threading.enumerate()) <= known_before
     assert in_foreign_thread(lambda: dict(vars(instance))) == {}
     assert set(threading.enumerate()) <= known_before
+
+
+@pytest.mark.parametrize("run", [in_thread, in_foreign_thread], ids=["thread", "foreign-thread"])
+def test_a_finalizer_that_uses_the_local_when_its_thread_ends_leaves_nothing(local: Any, run: Any) -> None:
+    instance = local()
+
+    class AtTheEnd:
+        def __del__(self) -> None:
+            getattr(instance, "x", "nothing")
+            instance.left = []
+
+    growth = growth_of("", lambda: run(lambda: setattr(instance, "value", AtTheEnd())), 20)
+    assert not growth.leaks, str(growth)
 
 
 def test_what_a_finalizer_stores_when_the_threads_storage_has_gone_does_not_pile_up(local: Any) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from growth import growth_of
 from helpers import missing
 from leak_workloads import WORKLOADS
-from memory_checks import CheckError, compile_sanitized, growth_of, run_sanitized, runtime, sanitize
+from memory_checks import CheckError, compile_sanitized, run_sanitized, runtime, sanitize
 
 import tlctx
 

@@ -98,6 +98,7 @@ class Lifetime:
         ident = threading.get_ident()
         outer = _ending.get(ident)
         _ending[ident] = self
+        platform.follow()
         try:
             self.end()
         finally:
@@ -105,6 +106,7 @@ class Lifetime:
                 _ending.pop(ident, None)
             else:
                 _ending[ident] = outer
+            platform.follow()
 
 
 # The last lifetime that began under each thread id. A finalizer that runs when the thread's storage is all but gone
@@ -119,19 +121,25 @@ class Platform:
     """Where lifetimes are kept: in the `threading.local` that there is now.
 
     The first storage is kept when gevent brings another kind: the threads that began under it still end under it.
+    While a lifetime ends `kind` is None: its thread's storage has gone, and a look would make one that nothing frees.
     """
 
     __slots__ = ("kind", "storage", "storages")
 
     def __init__(self) -> None:
         self.storages: dict[type[threading.local], threading.local] = {}
+        self.kind: type[threading.local] | None = None
         self.follow()
 
     def follow(self) -> None:
         """Keep lifetimes where `threading` now says that a thread's, or a greenlet's, own data live."""
         kind = threading.local
-        self.storage = self.storages.setdefault(kind, kind())
+        if kind not in self.storages:
+            self.storages.setdefault(kind, kind())
+        self.storage = self.storages[kind]
         self.kind = kind
+        if _ending:
+            self.kind = None
 
 
 platform = Platform()
@@ -146,7 +154,7 @@ def _nobody() -> None: ...
 def _begin_lifetime() -> Lifetime:
     ident = threading.get_ident()
     ending = _ending.get(ident)
-    if ending is not None:
+    if ending is not None:  # a greenlet's, that the hub lets go of
         return ending
     thread = _threading._active.get(ident)  # current_thread() would make a dummy
     if thread is None or isinstance(thread, _threading._DummyThread):
@@ -162,6 +170,10 @@ def _begin_lifetime() -> Lifetime:
 def current_lifetime() -> Lifetime:
     """The running thread's lifetime, begun at its first touch."""
     if threading.local is not platform.kind:
+        ident = threading.get_ident()
+        ending = _ending.get(ident)
+        if ending is not None and ending.ident == ident:
+            return ending
         platform.follow()
     try:
         lifetime: Lifetime = platform.storage.lifetime
