@@ -181,6 +181,45 @@ def test_a_timeout_by_signal_leaves_no_scope_bound_wherever_it_arrives() -> None
     assert left == [None] * 3000
 
 
+def test_what_unbinding_raises_has_the_apps_error_as_its_context() -> None:
+    """A timeout that arrives where another thread was here, and this one has to be found anew."""
+
+    def fail(error: BaseException, scope: Scope) -> None:
+        in_thread(lambda: peek_dict(ctx))
+        sys.settrace(time_out)
+
+    def time_out(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code.co_name in ("current_lifetime", "unbind"):
+            sys.settrace(None)
+            raise Timeout
+
+    with pytest.raises(Timeout) as raised:
+        Scope(ctx).run(None, fail, None, raising)
+    assert isinstance(raised.value.__context__, Boom)
+    swap_dict(ctx, None)
+
+
+def test_what_goes_with_a_scope_finds_it_over() -> None:
+    seen: list[Any] = []
+
+    class AtTheEnd:
+        def __del__(self) -> None:
+            seen.append((getattr(ctx, "user", "over"), sorted(scope.environ)))
+
+    for kept in ("the error", "the environ"):
+        environ = {**REQUEST, "x": AtTheEnd()} if kept == "the environ" else dict(REQUEST)
+        scope = Scope(ctx, environ)
+        del environ
+        displaced = scope.bind()
+        ctx.user = "ann"
+        error = Boom(AtTheEnd() if kept == "the error" else None)
+        scope.fail(error)
+        del error
+        scope.finish()
+        scope.unbind(displaced)
+    assert seen == [("over", [])] * 2
+
+
 # Steps
 
 

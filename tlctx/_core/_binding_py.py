@@ -149,10 +149,17 @@ class Binding:
     def _empty(self) -> None:
         """Empty the namespace for good, and let go of the request."""
         namespace, self.namespace = self.namespace, ENDED
+        kept = (
+            self._resume,
+            self._error,
+            self._values,
+            self.environ,
+        )  # as they go, they may run code: it is over by then
         self.environ = self._values = NO_VALUES
         self._error = self._resume = None
         namespace.__class__ = EndedNamespace
         _clear(namespace)
+        del kept
         if self._teardowns:
             self._teardowns.pop("one").run_late()
 

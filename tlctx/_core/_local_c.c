@@ -24,7 +24,8 @@
        shows the truth.
 
    5.  A value that was read is found again by the versions of the class and of the dict, which change with them. It is
-       borrowed, so that it is freed when it should be, and is used only while no one else can write to the dict.
+       borrowed, so that it is freed when it should be, and is used only while no one else can write to the dict. It is
+       forgotten when the dict is handed out.
 
    6.  Any call into Python, an allocation that collects garbage, and the end of any object may run code that uses this very
        `local`. So a slot is installed or exchanged in one go, with no such thing in between, and what was displaced is let go
@@ -229,6 +230,26 @@ restore_error(PyObject *error)
 #endif
 }
 
+/* From here on `error` counts as being handled, as in an `except` block. Returns what did before. */
+static PyObject *
+begin_handling(PyObject *error)
+{
+    /* PyErr_GetHandledException() would give what a caller further out handles; a generator would keep that. */
+    _PyErr_StackItem *here = PyThreadState_Get()->exc_info;
+    PyObject *before = here->exc_value;
+    here->exc_value = Py_NewRef(error);
+    return before;
+}
+
+static void
+end_handling(PyObject *before)
+{
+    _PyErr_StackItem *here = PyThreadState_Get()->exc_info;
+    PyObject *error = here->exc_value;
+    here->exc_value = before;
+    Py_XDECREF(error);
+}
+
 static int64_t
 monotonic(void)
 {
@@ -292,6 +313,15 @@ impl_empty_cache(implobject *impl)
     slot_release(&old);
 }
 
+/* Look for each value again: the dict becomes known to code that may write to it in ways of its own. */
+static void
+impl_forget_values(implobject *impl)
+{
+    for (int i = 0; i < ATTRIBUTES; i++) {
+        impl->known[i].dict_version = 0;
+    }
+}
+
 /* Remove the entry under `key`, if there is one. */
 static int
 map_remove(PyObject *dicts, PyObject *key)
@@ -314,8 +344,10 @@ impl_write(implobject *impl)
         PyObject *key = Py_NewRef(impl->key), *dict = impl->dict, *entry = NULL;
         int result;
         if (dict != NULL) {
+            PyObject *ref = Py_NewRef(impl->ref);
             Py_INCREF(dict);
-            entry = PyTuple_Pack(2, impl->ref, dict);
+            entry = PyTuple_Pack(2, ref, dict);
+            Py_DECREF(ref);
             int changed = !impl->unwritten || impl->dict != dict || impl->key != key;
             Py_DECREF(dict);
             if (entry == NULL || changed) {
@@ -589,6 +621,7 @@ static PyObject *
 impl_get_dict(implobject *impl, PyObject *Py_UNUSED(ignored))
 {
     PyObject *dict;
+    impl_forget_values(impl);
     if (impl_get(impl, &dict) == 0 && dict == NULL) {
         PyErr_SetObject(PyExc_KeyError, impl->key == NULL ? Py_None : impl->key);
     }
@@ -608,6 +641,7 @@ impl_swap_dict(implobject *impl, PyObject *new)
         return PyErr_Format(PyExc_TypeError, "a thread's data must be a dict or None, not %s", short_name(Py_TYPE(new)));
     }
     PyObject *old;
+    impl_forget_values(impl);
     if (impl_store(impl, new == Py_None ? NULL : new, &old) < 0) {
         return NULL;
     }
@@ -827,18 +861,26 @@ local_raise_absent(PyObject *self, PyObject *name)
         restore_error(error);
         return;
     }
+    PyObject *before = begin_handling(error); /* so that it is the context of what is raised instead */
     PyObject *hook = PyObject_GetAttr((PyObject *)Py_TYPE(self), st->str_absent);
     PyObject *better = hook == NULL ? NULL : PyObject_CallFunctionObjArgs(hook, self, error, NULL);
     Py_XDECREF(hook);
+    if (better != NULL && PyExceptionClass_Check(better)) {
+        Py_SETREF(better, PyObject_CallNoArgs(better));
+    }
+    if (better != NULL && !PyExceptionInstance_Check(better)) {
+        PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
+        Py_CLEAR(better);
+    }
     if (better != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(better), better);
         if (better != error) {
-            PyException_SetContext(better, Py_NewRef(error));
             PyException_SetCause(better, NULL); /* `from None` */
         }
         Py_DECREF(better);
     }
-    Py_XDECREF(error);
+    end_handling(before);
+    Py_DECREF(error);
 }
 
 static inline attribute *
@@ -909,9 +951,14 @@ local_getattro(PyObject *self, PyObject *name)
         return refuse_name(name);
     }
     dict = local_quick_dict(self);
-    if (dict == NULL || is_dict_name(impl->st, name)) {
+    if (dict == NULL) {
+        return NULL;
+    }
+    if (is_dict_name(impl->st, name)) {
+        impl_forget_values(impl);
         return dict;
     }
+    type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(self)); /* which an __init__ may have exchanged */
     descriptor = class_lookup(impl, type, name);
     descrgetfunc get = NULL;
     if (descriptor != NULL) {
@@ -939,6 +986,7 @@ done:
         local_raise_absent(self, name);
     }
     Py_XDECREF(descriptor);
+    Py_DECREF(type);
     Py_DECREF(dict);
     return value;
 }
@@ -1419,36 +1467,34 @@ binding_finish(bindingobject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 unbind_after(bindingobject *self, PyObject *displaced, PyObject *result)
 {
-    if (result != NULL) {
+    PyObject *error = result == NULL && PyErr_Occurred() ? take_error() : NULL; /* an iterator may end without one */
+    if (error == NULL) {
         if (unbind(self, displaced) < 0) {
             Py_CLEAR(result);
         }
         return result;
     }
-    PyObject *error = PyErr_Occurred() ? take_error() : NULL; /* an iterator may end without one */
-    if (unbind(self, displaced) < 0) {
-        Py_XDECREF(error);
+    PyObject *before = begin_handling(error);
+    int unbound = unbind(self, displaced);
+    end_handling(before);
+    if (unbound < 0) {
+        Py_DECREF(error);
     }
-    else if (error != NULL) {
+    else {
         restore_error(error);
     }
     return NULL;
 }
 
-/* Call `hook(first, second)`, or without the second, while the error that is set counts as being handled, as in an `except`
-   block; the error is set again afterwards, unless the hook raised one, whose context it then is. */
+/* Call `hook(first, second)`, or without the second, while the error that is set is being handled; it is set again
+   afterwards, unless the hook raised one, whose context it then is. */
 static void
 call_handling(PyObject *hook, PyObject *second)
 {
     PyObject *error = take_error();
-    /* PyErr_GetHandledException() would give what a caller further out handles; a generator would keep that. */
-    _PyErr_StackItem *here = PyThreadState_Get()->exc_info;
-    PyObject *handled = here->exc_value;
-    here->exc_value = Py_NewRef(error);
+    PyObject *before = begin_handling(error);
     PyObject *done = PyObject_CallFunctionObjArgs(hook, error, second, NULL);
-    PyObject *ours = here->exc_value;
-    here->exc_value = handled;
-    Py_XDECREF(ours);
+    end_handling(before);
     if (done == NULL) {
         Py_DECREF(error);
         return;
@@ -1767,7 +1813,9 @@ steps_iternext(stepsobject *self)
 static PyObject *
 close_of(PyObject *iterable, state *st)
 {
+    Py_INCREF(iterable);
     PyObject *close = PyObject_GetAttr(iterable, st->str_close);
+    Py_DECREF(iterable);
     if (close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
         close = Py_NewRef(Py_None);
@@ -2086,6 +2134,7 @@ module_peek_dict(PyObject *module, PyObject *owner)
     if (impl == NULL || impl_get(impl, &dict) < 0) {
         return NULL;
     }
+    impl_forget_values(impl);
     return dict == NULL ? Py_NewRef(Py_None) : dict;
 }
 

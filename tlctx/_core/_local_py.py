@@ -151,7 +151,7 @@ class local:
         except AttributeError as error:
             if error.obj is not self or error.name != name:
                 raise  # out of a property's code: the user's own
-            raise type(self)._local__absent(self, error) from None
+            raise _instead_of(error, self)
 
     def __setattr__(self, name: str, value: Any, /) -> None:
         try:
@@ -189,8 +189,14 @@ class local:
         try:
             del localdict[name]
         except KeyError:
-            del localdict
-            raise type(self)._local__absent(self, _missing(self, name)) from None
+            pass
+        else:
+            return
+        del localdict
+        try:
+            raise _missing(self, name)  # not above, where the KeyError would become its context
+        except AttributeError as error:
+            raise _instead_of(error, self)
 
     def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
         raise TypeError(f"a {type(self).__name__!r} can't be copied or pickled: the copy would be one more name for it")
@@ -225,6 +231,16 @@ def _data_descriptor_kind(kind: type) -> type | None:
 
 def _missing(owner: local, name: str) -> AttributeError:
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}", name=name, obj=owner)
+
+
+def _instead_of(error: AttributeError, owner: local) -> BaseException:
+    """What the hook makes of `error`, to be raised while that is handled."""
+    better: Any = type(owner)._local__absent(owner, error)
+    if isinstance(better, type):
+        better = better()
+    if better is not error and isinstance(better, BaseException):
+        better.__cause__ = None  # as `from None` does
+    return better  # type: ignore[no-any-return]
 
 
 def _refuse_dict(owner: local) -> NoReturn:
