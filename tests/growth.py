@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
+import logging
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any
+
+import pytest
+from _pytest.logging import LogCaptureHandler
 
 from tlctx._core import local, namespace
 
@@ -43,8 +48,8 @@ class Growth:
         return any(count >= LEAK for count in (self.blocks, *self.references.values()))
 
     def __str__(self) -> str:
-        grown = [f"{count:+.2f} references to {name}" for name, count in self.references.items() if count >= LEAK]
-        return ", ".join([f"{self.blocks:+.2f} blocks", *grown])
+        lost = [f"{count:+.2f} references to {name}" for name, count in self.references.items() if count >= LEAK]
+        return ", ".join([f"{self.blocks:+.2f} blocks", *lost])
 
 
 def counts() -> dict[str, int]:
@@ -52,19 +57,61 @@ def counts() -> dict[str, int]:
     return {"blocks": sys.getallocatedblocks(), **{name: sys.getrefcount(one) for name, one in SHARED.items()}}
 
 
+def grown(work: Callable[[], object]) -> dict[str, int]:
+    """How much more there is after the work than before."""
+    before = counts()
+    work()
+    after = counts()
+    return {key: after[key] - before[key] for key in before}
+
+
 def growth_of(name: str, workload: Callable[[], object], repetitions: int) -> Growth:
     """The least growth of up to `ROUNDS` rounds: what does not grow in one does not grow with the repetitions."""
-    for _ in range(WARM_UP):
-        workload()
-    found = Growth(name, inf, dict.fromkeys(SHARED, inf))
-    for _ in range(ROUNDS):
-        before = counts()
+
+    def repeat() -> None:
         for _ in range(repetitions):
             workload()
-        after = counts()
-        grown = {key: (after[key] - before[key]) / repetitions for key in before}
-        blocks = min(found.blocks, grown.pop("blocks"))
-        found = Growth(name, blocks, {key: min(found.references[key], grown[key]) for key in grown})
+
+    for _ in range(WARM_UP):
+        workload()
+    of_counting = grown(gc.collect)
+    found = Growth(name, inf, dict.fromkeys(SHARED, inf))
+    for _ in range(ROUNDS):
+        more = grown(repeat)
+        each = {key: (more[key] - of_counting[key]) / repetitions for key in more}
+        blocks = min(found.blocks, each.pop("blocks"))
+        found = Growth(name, blocks, {key: min(found.references[key], each[key]) for key in each})
         if not found.leaks:
             break
     return found
+
+
+class Repeating:
+    """A plugin for pytest: each test's function runs again and again. `leaks` has those that leave something."""
+
+    def __init__(self, repetitions: int) -> None:
+        self.repetitions = repetitions
+        self.leaks: list[Growth] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool:
+        arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+        def once() -> None:
+            pyfuncitem.obj(**arguments)
+            let_go(arguments)
+
+        growth = growth_of(pyfuncitem.nodeid, once, self.repetitions)
+        if growth.leaks:
+            self.leaks.append(growth)
+        return True
+
+
+def let_go(fixtures: dict[str, Any]) -> None:
+    """Have pytest and the library drop what they keep of a test: what it logged, patched and matched."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogCaptureHandler):
+            handler.reset()
+    if "monkeypatch" in fixtures:
+        fixtures["monkeypatch"].undo()
+    re.purge()

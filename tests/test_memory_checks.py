@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from memory_checks import CheckError, compile_sanitized, run_sanitized, runtime,
 import tlctx
 
 REPETITIONS = 50
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +48,30 @@ def test_a_lost_object_and_a_lost_reference_are_seen() -> None:
     growth = growth_of("references", lambda: lost.append(tlctx.local), REPETITIONS)
     assert growth.leaks
     assert "references to local" in str(growth)
+
+
+REPEAT = "import sys, memory_checks as m; print(*m.look_for_leaks_in_tests(sys.argv[1:]), sep='\\n')"
+
+
+def repeated(path: Path) -> str:
+    """What the check finds in the tests of a file, in a process of its own."""
+    command = [sys.executable, "-W", "error", "-c", REPEAT, "-q", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    found = subprocess.run(
+        command, cwd=TESTS.parent, env=environment, capture_output=True, text=True, timeout=500, check=True
+    )
+    return found.stdout.partition(" passed in ")[2]
+
+
+@pytest.mark.timeout(600)
+def test_tests_that_are_repeated_leave_nothing_behind() -> None:
+    assert "blocks" not in repeated(TESTS / "test_binding.py")
+
+
+def test_a_test_that_leaves_an_object_each_time_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "test_leaking.py"
+    path.write_text("LOST = []\n\n\ndef test_leaking():\n    LOST.append(object())\n")
+    assert "+1.00 blocks" in repeated(path)
 
 
 @pytest.mark.usefixtures("_sanitizers")
