@@ -9,6 +9,7 @@ import pickle
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import greenlet
@@ -423,6 +424,39 @@ def test_a_finalizer_that_runs_at_the_threads_very_end_uses_the_local_and_makes_
     assert set(threading.enumerate()) <= known_before
     assert in_foreign_thread(lambda: dict(vars(instance))) == {}
     assert set(threading.enumerate()) <= known_before
+
+
+def test_an_error_of_the_locals_own_that_a_thread_stores_goes_with_it(local: Any) -> None:
+    class Refusing(local):  # type: ignore[misc]
+        @property
+        def refused(self) -> Any:
+            raise AttributeError
+
+    mine, payloads = Refusing(), []
+
+    def store() -> None:
+        mine.payload = Payload()
+        payloads.append(weakref.ref(mine.payload))
+        uses: list[Callable[[], Any]] = [
+            lambda: mine.x,
+            lambda: mine.refused,
+            lambda: setattr(mine, "refused", 1),
+            lambda: delattr(mine, "x"),
+            lambda: setattr(mine, "__dict__", {}),
+        ]
+        for number, use in enumerate(uses):
+            with pytest.raises(AttributeError) as raised:
+                use()
+            setattr(mine, f"error_{number}", raised.value)
+
+    gc.disable()
+    try:
+        in_thread(store)
+        assert list(dicts_of(mine)) == [id(threading.current_thread())]
+    finally:
+        gc.enable()
+    gc.collect()
+    assert payloads[0]() is None
 
 
 @pytest.mark.parametrize("run", [in_thread, in_foreign_thread], ids=["thread", "foreign-thread"])

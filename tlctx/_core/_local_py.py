@@ -42,24 +42,26 @@ __all__ = ["local", "peek_dict", "swap_dict"]
 
 _MISSING: Any = object()
 _NO_ENTRY: Any = (None, None)
+_GETSETS = frozenset({"__class__", "__dict__"})
+"""Data descriptors that every object has: `object`'s own, and one that is spelled out below."""
 _get = dict.get  # a context's dict may refuse its own `get`
 
 
 class _localimpl:
     """The map behind one `local`, from each thread to that thread's dict."""
 
-    __slots__ = ("__weakref__", "_mro", "_names", "dicts", "localargs", "serial")
+    __slots__ = ("__weakref__", "dicts", "localargs", "mro", "names", "serial")
 
     def __init__(self, localargs: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         self.dicts: dict[int, tuple[ref[Any], dict[str, Any]]] = {}
         self.localargs = localargs
         self.serial = next_serial()
-        self._mro: tuple[type, ...] = ()
-        self._names: tuple[Mapping[str, Any], ...] = ()
+        self.mro: tuple[type, ...] = ()
+        self.names: tuple[Mapping[str, Any], ...] = ()
 
     def get_dict(self) -> dict[str, Any]:
         """The running thread's dict. Raises KeyError if it has none."""
-        # As current_lifetime() does, but for the call: every access comes by here.
+        # As current_lifetime() does, but for the call.
         try:
             lifetime = platform.storage.lifetime if threading.local is platform.kind else current_lifetime()
         except AttributeError:
@@ -97,15 +99,15 @@ class _localimpl:
 
     def descriptor_kind(self, cls: type, name: str) -> type | None:
         """The type of the data descriptor that `name` is on `cls`, or None: one comes before any instance's dict."""
-        for names in self._names if cls.__mro__ is self._mro else self._look_at(cls):
+        for names in self.names if cls.__mro__ is self.mro else self.look_at(cls):
             if name in names:
                 return _data_descriptor_kind(type(names[name]))
-        return GetSetDescriptorType if name == "__class__" else None  # the only one that `object` has
+        return GetSetDescriptorType if name in _GETSETS else None
 
-    def _look_at(self, cls: type) -> tuple[Mapping[str, Any], ...]:
+    def look_at(self, cls: type) -> tuple[Mapping[str, Any], ...]:
         """Keep the views of what the bases of `cls` define, which follow every change; all but those of `object`."""
-        names = self._names = tuple(vars(base) for base in cls.__mro__[:-1])
-        self._mro = cls.__mro__
+        names = self.names = tuple(vars(base) for base in cls.__mro__[:-1])
+        self.mro = cls.__mro__
         return names
 
 
@@ -132,56 +134,67 @@ class local:
 
     def __getattribute__(self, name: str, /) -> Any:
         impl = _impl_of(self)
+        localdict: dict[str, Any] | None
         try:
-            localdict = impl.get_dict()
-        except KeyError:
+            # As get_dict() and descriptor_kind() do, but for the calls. A lifetime in a frame might outlive its thread.
+            key, ref = platform.storage.slot if threading.local is platform.kind else _NO_ENTRY
+            wrthread, localdict = impl.dicts[key]
+            if wrthread is not ref:
+                localdict = None
+        except (AttributeError, KeyError):
             localdict = None
-        if localdict is None:  # not above, where the KeyError would become the context of what is raised here
-            localdict = type(self)._local__adopt(self)
-        if name == "__dict__":
-            return localdict
+        if localdict is None:
+            localdict = _dict_of(self, impl)
         value = _get(localdict, name, _MISSING)
         if value is not _MISSING:
-            kind = impl.descriptor_kind(type(self), name)
+            cls = type(self)
+            for names in impl.names if cls.__mro__ is impl.mro else impl.look_at(cls):
+                if name in names:
+                    break
+            else:
+                if name not in _GETSETS:
+                    return value
+            kind = impl.descriptor_kind(cls, name)
             if kind is None or not hasattr(kind, "__get__"):
                 return value
-        del localdict, value  # so that no traceback from here on shows them
-        try:
-            return object.__getattribute__(self, name)
-        except AttributeError as error:
-            if error.obj is not self or error.name != name:
-                raise  # out of a property's code: the user's own
-            raise _instead_of(error, self)
+        if name == "__dict__":
+            return localdict
+        localdict, names, value = {}, {}, None  # so that no traceback from here on shows them
+        return _look_up(self, name)
 
     def __setattr__(self, name: str, value: Any, /) -> None:
         try:
             if name == "__dict__":
                 _refuse_dict(self)
             impl = _impl_of(self)
-            try:
-                localdict = impl.get_dict()
-            except KeyError:
+            localdict: dict[str, Any] | None
+            try:  # as above
+                key, ref = platform.storage.slot if threading.local is platform.kind else _NO_ENTRY
+                wrthread, localdict = impl.dicts[key]
+                if wrthread is not ref:
+                    localdict = None
+            except (AttributeError, KeyError):
                 localdict = None
             if localdict is None:
-                localdict = type(self)._local__adopt(self)
-            if impl.descriptor_kind(type(self), name):
-                object.__setattr__(self, name, value)
+                localdict = _dict_of(self, impl)
+            cls = type(self)
+            for names in impl.names if cls.__mro__ is impl.mro else impl.look_at(cls):
+                if name in names and impl.descriptor_kind(cls, name):
+                    break
             else:
-                localdict[name] = value
+                if name not in _GETSETS:
+                    localdict[name] = value
+                    return
+            object.__setattr__(self, name, value)
         except BaseException:
-            localdict, value = {}, None  # so that no traceback shows them
+            localdict, names, value = {}, {}, None  # so that no traceback shows them
             raise
 
     def __delattr__(self, name: str, /) -> None:
         if name == "__dict__":
             _refuse_dict(self)
         impl = _impl_of(self)
-        try:
-            localdict = impl.get_dict()
-        except KeyError:
-            localdict = None
-        if localdict is None:
-            localdict = type(self)._local__adopt(self)
+        localdict = _dict_of(self, impl)
         if impl.descriptor_kind(type(self), name):
             del localdict
             object.__delattr__(self, name)
@@ -219,6 +232,26 @@ class local:
 
 
 _impl_of: Callable[[Any], _localimpl] = cast("Any", local)._local__impl.__get__
+
+
+def _dict_of(owner: local, impl: _localimpl) -> dict[str, Any]:
+    """The running thread's dict in `owner`; the hook makes one if it has none."""
+    try:
+        return impl.get_dict()
+    except KeyError:
+        pass  # not here, where it would become the context of what the hook raises
+    localdict: dict[str, Any] = type(owner)._local__adopt(owner)
+    return localdict
+
+
+def _look_up(owner: local, name: str) -> Any:
+    """What the interpreter finds under `name`, or the hook's error."""
+    try:
+        return object.__getattribute__(owner, name)
+    except AttributeError as error:
+        if error.obj is not owner or error.name != name:
+            raise  # out of a property's code: the user's own
+        raise _instead_of(error, owner)
 
 
 def _data_descriptor_kind(kind: type) -> type | None:

@@ -122,6 +122,8 @@ class Platform:
 
     The first storage is kept when gevent brings another kind: the threads that began under it still end under it.
     While a lifetime ends `kind` is None: its thread's storage has gone, and a look would make one that nothing frees.
+
+    A storage has the running thread's `lifetime`, and its `slot`, the key and the reference: a frame may hold these.
     """
 
     __slots__ = ("kind", "storage", "storages")
@@ -160,6 +162,7 @@ def _begin_lifetime() -> Lifetime:
     if thread is None or isinstance(thread, _threading._DummyThread):
         thread = ForeignThread(ident)
     lifetime = platform.storage.lifetime = Lifetime(ident, thread)
+    platform.storage.slot = lifetime.key, lifetime.ref
     before = _latest.get(ident, _nobody)()
     _latest[ident] = ref(lifetime)
     if before is not None:
