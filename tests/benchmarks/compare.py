@@ -2,7 +2,7 @@
 
 Every figure is ours over theirs, of two sides that are measured in turn in one run, without the floor that both stand
 on: the median of the rounds, for the compiled twin and for the one in Python. Each job runs in a process of its own, so
-that what one rival imports does not disturb another. A full run takes five minutes or so.
+that what one rival imports does not disturb another. A full run takes eight minutes or so.
 """
 
 from __future__ import annotations
