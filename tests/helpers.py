@@ -1,4 +1,4 @@
-"""What several test files need: threads of both kinds, and programs of their own."""
+"""What several test files need: threads of both kinds, programs of their own, and descriptors that do one thing."""
 
 from __future__ import annotations
 
@@ -80,3 +80,13 @@ def run_program(source: str, *arguments: str, **environment: str) -> str:
     )
     assert (program.returncode, program.stderr) == (0, ""), program.stderr
     return program.stdout
+
+
+class OnlySets:
+    def __set__(self, instance: Any, value: Any) -> None:
+        vars(instance)["set_through"] = value
+
+
+class OnlyDeletes:
+    def __delete__(self, instance: Any) -> None:
+        vars(instance)["deleted_through"] = True

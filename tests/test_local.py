@@ -16,7 +16,7 @@ import greenlet
 import pytest
 from conftest import IMPLEMENTATIONS
 from growth import growth_of
-from helpers import PATIENCE, in_foreign_thread, in_thread, run_program
+from helpers import PATIENCE, OnlyDeletes, OnlySets, in_foreign_thread, in_thread, run_program
 
 import tlctx
 from tlctx._core import lifetime
@@ -120,16 +120,6 @@ class Special:
         if name.startswith("fallback"):
             return f"made up {name}"
         raise AttributeError(name)
-
-
-class OnlySets:
-    def __set__(self, instance: Any, value: Any) -> None:
-        vars(instance)["set_through"] = value
-
-
-class OnlyDeletes:
-    def __delete__(self, instance: Any) -> None:
-        vars(instance)["deleted_through"] = True
 
 
 def protocol_steps(base: Any) -> list[Any]:

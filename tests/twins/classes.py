@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from helpers import OnlyDeletes, OnlySets
 from twins.values import Payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twins.side import Side
-
-
-class OnlySets:
-    def __set__(self, instance: Any, value: Any) -> None:
-        vars(instance)["set_through"] = value
-
-
-class OnlyDeletes:
-    def __delete__(self, instance: Any) -> None:
-        vars(instance)["deleted_through"] = True
 
 
 class OnlyGets:
