@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import bench_app
 from benchmarks.measure import Effort, Job, Row, figure, turned
-from servers import gunicorn
+from support.processes import gunicorn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

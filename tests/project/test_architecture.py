@@ -1,0 +1,121 @@
+"""The house: which room may import which, what is at the door, how long a module is, and what lies where."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.helpers import run_program
+
+import tlctx
+import tlctx._core
+
+ROOT = Path(tlctx.__file__).parent
+CHECKOUT = Path(__file__).parent.parent.parent
+CORE = ["errors", "lifetime", "namespace", "_local_py", "_binding_py", "local", "carry", "teardown", "scope",
+        "cleanups", "fields", "context"]  # fmt: skip
+"""The modules of `_core`, each of which may import those before it."""
+MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules that run when `path` is imported: those for type checkers only are left out."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for other in node.orelse:
+                visit(other)
+            return
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            known = {f"{node.module}.{name.name}" for name in node.names if is_module(f"{node.module}.{name.name}")}
+            found.update(known or {str(node.module)})
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.parent / Path(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_the_core_imports_the_standard_library_and_itself_in_one_direction() -> None:
+    assert {path.stem for path in (ROOT / "_core").glob("*.py")} == {"__init__", *CORE}
+    for number, module in enumerate(CORE):
+        earlier = {f"tlctx._core.{name}" for name in CORE[:number]}
+        for name in imports_of(ROOT / "_core" / f"{module}.py") - {"tlctx._core._local_c"}:
+            assert name in earlier or name.split(".")[0] in sys.stdlib_module_names, f"{module} imports {name}"
+    assert imports_of(ROOT / "_core" / "__init__.py") == set()
+
+
+def test_the_middleware_stands_on_the_core_and_the_standard_library_alone() -> None:
+    for name in imports_of(ROOT / "wsgi.py"):
+        assert name.startswith("tlctx._core.") or name.split(".")[0] in sys.stdlib_module_names
+
+
+def test_what_stands_around_imports_from_the_door_and_never_from_each_other() -> None:
+    around = [path for path in MODULES if path.parts[1] not in ("__init__.py", "_core", "wsgi.py")]
+    assert around
+    for path in around:
+        own = {name for name in imports_of(ROOT.parent / path) if name.split(".")[0] == "tlctx"}
+        assert own <= {"tlctx"}, f"{path} imports {own}"
+
+
+def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
+    program = "import sys, tlctx; print(sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = set(ast.literal_eval(run_program(program)))
+    assert not loaded & {"flask", "werkzeug", "gevent", "greenlet", "sqlalchemy", "gunicorn", "asgiref", "asyncio"}
+    assert "tlctx" in loaded
+
+
+def test_the_public_names_are_these_and_each_is_there_and_explained() -> None:
+    assert sorted(tlctx.__all__) == [
+        "Cleanups", "ContextMiddleware", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError",
+        "Scope", "cleanups", "ctx", "local", "per_request",
+    ]  # fmt: skip
+    for name in tlctx.__all__:
+        assert name == "IMPLEMENTATION" or getattr(tlctx, name).__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_is_short_says_what_it_is_and_lists_what_it_offers(path: Path) -> None:
+    source = (ROOT.parent / path).read_text()
+    assert len(source.splitlines()) <= 300
+    name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", []):
+        assert hasattr(module, public), f"{name}.__all__ names {public}, which is not there"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__init__.py"], ids=str)
+def test_functions_are_short(path: Path) -> None:
+    for node in ast.walk(ast.parse((ROOT.parent / path).read_text())):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 35, f"{node.name} in {path} has {length} lines"
+
+
+def test_the_checkout_has_what_the_layout_lists_and_nothing_else() -> None:
+    if not (CHECKOUT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    top = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    assert top <= {
+        "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore", ".ci", "tlctx", "examples", "tests",
+    }  # fmt: skip
+    allowed = {
+        "__init__.py", "py.typed", "_build.py", "_core", "wsgi.py", "flask.py", "threads.py", "logs.py", "headers.py",
+        "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector",
+    }  # fmt: skip
+    assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed

@@ -1,0 +1,140 @@
+"""What the app under test stands on: its context, and a file of events that says what each request opened and closed.
+
+The environment says which middleware serves it (FAULTS_MIDDLEWARE: tlctx, naive, careless) and where the events go
+(FAULTS_EVENTS). An event is a line of words; each begins with its name and the tag of the request it is about.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from servers.naive import CarelessMiddleware, NaiveContext, NaiveMiddleware
+
+from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, cleanups
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET = "S3CRET"  # stands in every value, and must stand in nothing that is logged or kept
+EVENTS = os.open(os.environ["FAULTS_EVENTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+FLAGS = Path(os.environ["FAULTS_EVENTS"]).parent
+PATIENCE = 30.0
+
+
+class Ctx(RequestContext):
+    role: str = "visitor"
+
+
+MIDDLEWARES = {"tlctx": ContextMiddleware, "naive": NaiveMiddleware, "careless": CarelessMiddleware}
+Middleware: Any = MIDDLEWARES[os.environ["FAULTS_MIDDLEWARE"]]
+tlctx_serves = Middleware is ContextMiddleware
+ctx: Any = Ctx() if tlctx_serves else NaiveContext()
+payloads: dict[str, weakref.ref[Payload]] = {}
+kept: dict[str, Any] = {}  # bodies that no server closes, by tag
+
+
+class Payload:
+    """What one request stores."""
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        payloads[tag] = weakref.ref(self)
+
+    def __repr__(self) -> str:
+        return f"{SECRET}-{self.tag}"
+
+
+def event(name: str, tag: str, *words: object) -> None:
+    os.write(EVENTS, f"{name} {tag} {' '.join(map(str, words))}\n".encode())
+
+
+def read_events() -> str:
+    return Path(os.environ["FAULTS_EVENTS"]).read_text()
+
+
+def place() -> tuple[int, int]:
+    """The process and the thread, or greenlet, that runs this."""
+    greenlet = sys.modules.get("greenlet")
+    patched = "gevent.monkey" in sys.modules and sys.modules["gevent.monkey"].is_module_patched("threading")
+    return os.getpid(), id(greenlet.getcurrent()) if greenlet and patched else threading.get_ident()
+
+
+def visible() -> list[str]:
+    """The names that can be read here and now beyond what every request has."""
+    if not tlctx_serves:
+        return sorted(set(ctx.names()) - {"role"})
+    scope = Scope.of(ctx)
+    return [] if scope is None else sorted(set(ctx) - {"role"})
+
+
+def use(tag: str) -> None:
+    """What the request of every fault does first: look whether it is alone, store a value, open what must be closed."""
+    for name in visible():
+        event("foreign", tag, name)
+    event("opened", tag, *place())
+    ctx.callback(event, "closed", tag)
+    ctx.user = f"{SECRET}-{tag}"
+    ctx.payload = Payload(tag)
+
+
+def still_its_own(tag: str) -> None:
+    """Report it if the context shows anything but what `use(tag)` stored."""
+    if getattr(ctx, "user", None) != f"{SECRET}-{tag}":
+        event("foreign", tag, getattr(ctx, "user", "nothing"))
+
+
+def wait_for_flag(tag: str) -> None:
+    """Wait until the client has set its flag."""
+    wait_until((FLAGS / tag).exists)
+
+
+def wait_for_kept_body() -> None:
+    """Wait until the server has closed, on whatever thread, the body that is to be kept."""
+    wait_until(lambda: bool(kept))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)  # which gevent patches: other greenlets go on meanwhile
+
+
+def report(outside: list[str]) -> dict[str, Any]:
+    """What this process still holds of requests, as a request sees it that comes after them."""
+    inside = visible()
+    own = Scope.of(ctx) if tlctx_serves else None
+    for _ in range(2):
+        gc.collect()
+    return {
+        "pid": os.getpid(),
+        "place": place(),
+        "outside": outside,
+        "inside": inside,
+        "alive": [tag for tag, payload in payloads.items() if payload() is not None],
+        "open": [str(item) for item in gc.get_objects() if type(item) is Scope and not item.ended and item is not own],
+        "cleanups": list(cleanups()),
+    }
+
+
+def use_at_import() -> None:
+    """What a careless module does: under --preload, in the process that forks the workers."""
+    event("opened", "import", *place())
+    try:
+        ctx.user = f"{SECRET}-import"
+        ctx.payload = Payload("import")
+        ctx.callback(event, "closed", "import")
+    except OutsideRequestError:
+        with ctx.scope(user=f"{SECRET}-import"):
+            ctx.payload = Payload("import")
+            ctx.callback(event, "closed", "import")
+
+
+if os.environ.get("FAULTS_AT_IMPORT"):
+    use_at_import()

@@ -1,0 +1,196 @@
+"""What tlctx had to clean up itself: logged once, with words that lead to the culprit, and counted."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.helpers import PATIENCE, in_thread, run_program
+
+from tlctx import Cleanups, ContextMiddleware, OutsideRequestError, RequestContext, cleanups
+
+
+class Ctx(RequestContext):
+    user: str = "nobody"
+
+
+ctx = Ctx()
+
+
+Counted = Callable[[], tuple[int, ...]]
+
+
+class Boom(Exception):
+    pass
+
+
+def fail() -> None:
+    raise Boom
+
+
+def serve(app: Any, path: str = "/report", query: str = "token=s3cret") -> Any:
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": path, "QUERY_STRING": query}
+    start_response: Any = lambda *_: None  # noqa: E731
+    return ContextMiddleware(app, ctx)(environ, start_response)
+
+
+@pytest.fixture
+def counted() -> Counted:
+    """Dropped bodies and failed teardowns since the test began."""
+    before = cleanups()
+    return lambda: tuple(now - then for now, then in zip(cleanups(), before, strict=True))
+
+
+def test_nothing_is_reported_of_requests_that_end_as_they_should(
+    counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(lambda environ, start_response: [b"list"])
+    serve(lambda environ, start_response: iter([b"stream"])).close()
+    with pytest.raises(Boom):
+        serve(lambda environ, start_response: fail())
+    assert counted() == (0, 0)
+    assert caplog.records == []
+
+
+def test_a_dropped_body_is_a_warning_that_names_the_request_and_its_age(
+    counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = serve(lambda environ, start_response: iter([b"stream"]))
+    serial = body._scope.serial
+    del body
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("tlctx", "WARNING")
+    assert re.fullmatch(
+        rf"request #{serial} \(POST /report\): the server dropped its body without close\(\), "
+        r"\d+\.\d{3} s after it began",
+        record.getMessage(),
+    )
+    assert "s3cret" not in caplog.text
+    assert counted() == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("app", "goes_on"),
+    [
+        pytest.param(lambda environ, start_response: [b"list"], Boom, id="list"),
+        pytest.param(lambda environ, start_response: iter([b"stream"]), Boom, id="stream"),
+        pytest.param(lambda environ, start_response: 1 / 0, ZeroDivisionError, id="raises"),
+    ],
+)
+def test_a_failed_teardown_is_one_error_with_its_traceback_whatever_way_the_request_ends(
+    app: Any, goes_on: type[Exception], counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(environ: Any, start_response: Any) -> Any:
+        ctx.callback(fail)
+        return app(environ, start_response)
+
+    with pytest.raises(goes_on):
+        serve(failing).close()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("tlctx", "ERROR")
+    words = r"request #\d+ \(POST /report\): its teardown failed, \d+\.\d{3} s after it began"
+    assert re.fullmatch(words, record.getMessage())
+    assert record.exc_info is not None
+    assert record.exc_info[0] is Boom
+    assert "s3cret" not in caplog.text
+    assert counted() == (0, 1)
+
+
+@pytest.mark.parametrize("culprit", ["close", "teardown", "both"])
+def test_what_fails_while_a_dropped_body_is_closed_is_one_error_of_its_own(
+    culprit: str, counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[str] = []
+
+    class Body:
+        def __iter__(self) -> Any:
+            return iter([b""])
+
+        def close(self) -> None:
+            ended.append("close")
+            if culprit != "teardown":
+                raise Boom("close")
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(ended.append, "first")
+        if culprit != "close":
+            ctx.callback(fail)
+        ctx.callback(lambda: ended.append(ctx.user))
+        return Body()
+
+    serve(app)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+    assert "Boom" in caplog.text
+    assert ended == ["close", "nobody", "first"]
+    assert counted() == (1, 1)
+
+
+def test_a_dropped_body_whose_close_is_no_function_ends_its_scope_all_the_same(counted: Counted) -> None:
+    class Body:
+        close = "no function"
+
+        def __iter__(self) -> Any:
+            return iter([b""])
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(ended.append, "teardown")
+        return Body()
+
+    ended: list[str] = []
+    serve(app)
+    assert ended == ["teardown"]
+    assert counted() == (1, 0)
+
+
+def test_a_scope_of_ones_own_tells_its_block_of_a_failed_teardown_and_nobody_else(
+    counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Boom), ctx.scope():
+        ctx.callback(fail)
+    assert caplog.records == []
+    assert counted() == (0, 0)
+
+
+def test_counts_are_right_when_many_threads_clean_up_at_once(
+    counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = threading.Barrier(8)
+
+    def drop() -> None:
+        start.wait(PATIENCE)
+        for _ in range(100):
+            serve(lambda environ, start_response: iter([b""]))
+
+    threads = [threading.Thread(target=drop) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert counted() == (800, 0)
+    assert len(caplog.records) == 800
+
+
+def test_the_counts_have_names_and_can_be_read_anywhere() -> None:
+    assert isinstance(in_thread(cleanups), Cleanups)
+    assert Cleanups._fields == ("dropped_bodies", "failed_teardowns")
+    with pytest.raises(OutsideRequestError):
+        ctx.user  # noqa: B018
+
+
+def test_a_body_that_is_left_when_the_interpreter_ends_is_closed_too() -> None:
+    printed = run_program("""
+        import gc, logging
+        from tlctx import ContextMiddleware, ctx
+
+        def app(environ, start_response):
+            ctx.callback(print, "closed")
+            return iter([b""])
+
+        logging.disable()
+        gc.disable()
+        body = ContextMiddleware(app, ctx)({"REQUEST_METHOD": "GET"}, lambda *_: None)
+    """)
+    assert printed == "closed\n"
