@@ -62,6 +62,16 @@ class ContextMiddleware:
         self.ctx = ctx
         self.initialize = initialize
 
+    @property
+    def initialize(self) -> Initialize | None:
+        """What returns the first values of a request."""
+        return self._initialize
+
+    @initialize.setter
+    def initialize(self, initialize: Initialize | None) -> None:
+        self._initialize = initialize
+        self._starts_empty = initialize is None and type(self.ctx).__init__ is object.__init__
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""
         outer: tuple[Scope, ...] = ()
@@ -69,11 +79,16 @@ class ContextMiddleware:
             outer = environ[_ENVIRON_KEY]
             if _is_same_request(environ, Scope.current(self.ctx), outer):
                 return self.app(environ, start_response)
-        scope = Scope(self.ctx, environ, (environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")))
-        environ[_ENVIRON_KEY] = (*outer, scope)
-        file_wrapper = _watched_file_wrapper(environ) if "wsgi.file_wrapper" in environ else None
-        plain = self.initialize is None and type(self.ctx).__init__ is object.__init__
-        app = self.app if plain else self._initialize_and_call
+        try:
+            label = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        except KeyError:
+            label = environ.get("REQUEST_METHOD", ""), ""  # PEP 3333: an empty path may be absent
+        scope = Scope(self.ctx, environ, label)
+        environ[_ENVIRON_KEY] = (*outer, scope) if outer else (scope,)
+        file_wrapper = environ.get("wsgi.file_wrapper")
+        if type(file_wrapper) is not type and callable(file_wrapper) and not isinstance(file_wrapper, type):
+            file_wrapper = environ["wsgi.file_wrapper"] = _FileWrapperFunction(file_wrapper)
+        app = self.app if self._starts_empty else self._initialize_and_call
         body: Iterable[bytes] = scope.call(_wrap_body, _close_after, file_wrapper, app, environ, start_response)
         return body
 
@@ -112,16 +127,8 @@ def _full_path(environ: Mapping[str, Any]) -> str:
     return f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
 
 
-def _watched_file_wrapper(environ: WSGIEnvironment) -> Any:
-    """The server's file wrapper; where it is a function, one in its place that remembers what it made."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    if wrapper is not None and not isinstance(wrapper, type):
-        wrapper = environ["wsgi.file_wrapper"] = _FileWrapperFunction(wrapper)
-    return wrapper
-
-
 class _FileWrapperFunction:
-    """Calls uWSGI's or mod_wsgi's file wrapper, whose result is of no type that could be asked for."""
+    """Calls uWSGI's or mod_wsgi's file wrapper, a function, and remembers what it made: no type tells that."""
 
     __slots__ = ("_made", "_wrapper")
 

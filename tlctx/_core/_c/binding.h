@@ -31,9 +31,17 @@ nearest_open(state *st, PyObject *namespace)
 static int
 in_coroutine(state *st)
 {
+    uint64_t version = dict_version(st->modules);
+    if (version != 0 && version == st->modules_version) { /* asyncio was not imported, and nothing has been since */
+        return 0;
+    }
     PyObject *asyncio = PyDict_GetItemWithError(st->modules, st->str_asyncio);
     if (asyncio == NULL || !PyModule_Check(asyncio)) {
-        return PyErr_Occurred() ? -1 : 0;
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+        st->modules_version = version;
+        return 0;
     }
     PyObject *running_loop = PyDict_GetItemWithError(PyModule_GetDict(asyncio), st->str_running_loop);
     if (running_loop == NULL) { /* while another thread imports it */

@@ -6,7 +6,11 @@ iterator_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     static char *names[] = {"iterable", "scope", NULL};
     PyObject *iterable, *scope;
-    if (!PyArg_ParseTupleAndKeywords(args, kw, "OO:ScopedIterator", names, &iterable, &scope)) {
+    if (kw == NULL && PyTuple_GET_SIZE(args) == 2) { /* as the middleware calls it */
+        iterable = PyTuple_GET_ITEM(args, 0);
+        scope = PyTuple_GET_ITEM(args, 1);
+    }
+    else if (!PyArg_ParseTupleAndKeywords(args, kw, "OO:ScopedIterator", names, &iterable, &scope)) {
         return NULL;
     }
     PyObject *module = PyType_GetModuleByDef(type, &module_def);

@@ -47,8 +47,7 @@ scope_make(state *st, PyTypeObject *type, PyObject *context, PyObject *source, P
     self->label = Py_NewRef(label);
     self->values = Py_NewRef(values);
     self->thread = Py_NewRef(st->zero);
-    self->parts = PyList_New(0);
-    self->namespace = self->parts == NULL ? NULL : make_namespace(st, context, (PyObject *)self);
+    self->namespace = make_namespace(st, context, (PyObject *)self);
     if (self->namespace == NULL) {
         Py_DECREF(self);
         return NULL;
@@ -280,6 +279,22 @@ scope_get_started(scopeobject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble((double)self->started * 1e-9);
 }
 
+/* The list of the teardown's parts, made when it is first asked for. */
+static PyObject *
+scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
+{
+    if (self->parts == NULL) {
+        PyObject *made = PyList_New(0); /* which may run code that asks too */
+        if (made == NULL || self->parts != NULL) {
+            Py_XDECREF(made);
+        }
+        else {
+            self->parts = made;
+        }
+    }
+    return Py_XNewRef(self->parts);
+}
+
 static PyMethodDef scope_methods[] = {
     {"bind", (PyCFunction)scope_bind, METH_NOARGS,
      "Make it current on this thread. Returns what that displaced, which `unbind` wants back.\n\n"
@@ -311,7 +326,6 @@ static PyMemberDef scope_members[] = {
     {"_error", T_OBJECT, offsetof(scopeobject, error), 0, NULL},
     {"_in_loop", T_BOOL, offsetof(scopeobject, in_loop), 0, NULL},
     {"_label", T_OBJECT, offsetof(scopeobject, label), READONLY, NULL},
-    {"_parts", T_OBJECT, offsetof(scopeobject, parts), READONLY, NULL},
     {"_resume", T_OBJECT, offsetof(scopeobject, resume), 0, NULL},
     {"_values", T_OBJECT, offsetof(scopeobject, values), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(scopeobject, weakrefs), READONLY, NULL},
@@ -321,6 +335,7 @@ static PyMemberDef scope_members[] = {
 static PyGetSetDef scope_getset[] = {
     {"ended", (getter)scope_get_ended, NULL, "Whether it is over: its teardown has run and its values are gone.", NULL},
     {"started", (getter)scope_get_started, NULL, "When it began, in seconds on the clock of `time.monotonic`.", NULL},
+    {"_parts", (getter)scope_get_parts, NULL, "The parts of the teardown.", NULL},
     {NULL},
 };
 

@@ -66,6 +66,7 @@ typedef struct {
     Py_ssize_t scope_offset;      /* of a namespace's scope, or 0 if it has to be asked for */
     int ends_by_type;             /* an ended namespace has the shape of an open one */
     uint64_t plain_version;       /* of threading's dict, when threading.local was last seen to be the plain one */
+    uint64_t modules_version;     /* of sys.modules, when asyncio was last seen to be missing in it */
     unsigned long long scopes;    /* how many there were */
 } state;
 
