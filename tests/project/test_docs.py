@@ -1,0 +1,123 @@
+"""The documentation is true: its examples run, its links lead somewhere, and the API reference is complete."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.helpers import PATIENCE, missing, run_program
+
+CHECKOUT = Path(__file__).parent.parent.parent
+DOCS = CHECKOUT / "docs"
+PAGES = [CHECKOUT / "README.md", *sorted(DOCS.glob("*.md"))]
+REFERENCE = DOCS / "reference.md"
+
+NEEDS = re.compile(r"<!-- needs: (.+) -->")
+NOT_RUN = re.compile(r"<!-- not run: .+ -->")
+FENCE = "```"
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+
+
+def check_needs(text: str) -> None:
+    """Skip the test where a package is missing that the page's examples import; in CI that is a failure."""
+    for names in NEEDS.findall(text):
+        for name in names.split(", "):
+            if importlib.util.find_spec(name) is None:
+                missing(f"the package {name}")
+
+
+def program_of(text: str) -> str:
+    """The page's examples as one program, each line under the number that it has on the page."""
+    program: list[str] = []
+    runs, before = False, ""
+    for line in text.splitlines():
+        if line.startswith(FENCE):
+            runs = line == f"{FENCE}python" and not NOT_RUN.fullmatch(before)
+            program.append("")
+        else:
+            program.append(line if runs else "")
+        before = line
+    return "\n".join(program)
+
+
+def run_tests(program: str, directory: Path) -> None:
+    """Run the tests that the examples define."""
+    (directory / "test_examples.py").write_text(program)
+    outcome = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "test_examples.py"],
+        cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+
+
+@each_page
+def test_the_examples_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -> None:
+    text = page.read_text()
+    program = program_of(text)
+    if not program.strip():
+        return
+    check_needs(text)
+    if re.search(r"^def test_", program, re.MULTILINE):
+        run_tests(program, tmp_path)
+    else:
+        run_program(program)
+
+
+@each_page
+def test_an_example_is_run_or_says_why_not(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    for before, line in zip(["", *lines], lines, strict=False):
+        if line.lstrip().startswith(f"{FENCE}py"):
+            assert line == f"{FENCE}python", f"nothing would run {line!r}"
+        if before.startswith("<!-- not run"):
+            assert NOT_RUN.fullmatch(before), f"{before!r} gives no reason"
+            assert line == f"{FENCE}python"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of the headings, as MkDocs makes them, and those of the objects in the API reference."""
+    text = re.sub(rf"^{FENCE}.*?^{FENCE}$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+    return slugs | set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+
+
+@each_page
+def test_every_link_inside_the_checkout_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors_of(file), target
+
+
+def test_the_navigation_names_every_page_and_no_other() -> None:
+    named = re.findall(r": (\S+\.md)$", (CHECKOUT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("module", ["tlctx", "tlctx.flask", "tlctx.lowlevel"])
+def test_every_public_name_is_in_the_api_reference(module: str) -> None:
+    check_needs(f"<!-- needs: {module} -->")
+    described = set(re.findall(r"^::: (\S+)$", REFERENCE.read_text(), re.MULTILINE))
+    public = {f"{module}.{name}" for name in importlib.import_module(module).__all__}
+    assert public <= described, public - described
+
+
+def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
+    check_needs("<!-- needs: mkdocs, material, mkdocstrings -->")
+    build = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
+    )  # fmt: skip
+    assert build.returncode == 0, build.stdout + build.stderr
+    for file in tmp_path.rglob("*.html"):
+        fetched = re.findall(r"<(?:script|link|img)[^>]* (?:src|href)=\"?(https?:[^\s\">]+)", file.read_text())
+        assert not fetched, f"{file.name} fetches {fetched}"
