@@ -66,7 +66,7 @@ def test_the_examples_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -
     if re.search(r"^def test_", program, re.MULTILINE):
         run_tests(program, tmp_path)
     else:
-        run_program(program)
+        run_program(program, PYTHONWARNINGS="ignore:pkg_resources is deprecated")  # Pyramid imports it
 
 
 @each_page
