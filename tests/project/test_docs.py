@@ -142,7 +142,9 @@ def test_the_pages_give_the_numbers_of_servers_faults_and_bodies_that_there_are(
     ):  # fmt: skip
         assert phrase in reliability
     readme = " ".join((CHECKOUT / "README.md").read_text().split())
-    assert f"{len(servers)} server configurations runs as a real process and meets each of {len(faults)} faults" in readme
+    assert (
+        f"{len(servers)} server configurations runs as a real process and meets each of {len(faults)} faults" in readme
+    )
 
 
 @pytest.mark.xfail(strict=True, reason="a figure and a list are still missing")
