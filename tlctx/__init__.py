@@ -14,22 +14,23 @@
 `ctx.user` is fresh for every request and gone after it, on every thread. Subclass RequestContext to declare fields.
 """
 
-from tlctx._core.cleanups import Cleanups, cleanups
-from tlctx._core.context import AnyContext, RequestContext, per_request
+from tlctx._core.context import AnyContext, RequestContext
 from tlctx._core.errors import OutsideRequestError, RequestEndedError
-from tlctx._core.local import IMPLEMENTATION, local
+from tlctx._core.implementation import IMPLEMENTATION, local
+from tlctx._core.per_request import per_request
+from tlctx._core.reports import Counters, counters
 from tlctx._core.scope import Scope
 from tlctx.wsgi import ContextMiddleware
 
 __all__ = [
     "IMPLEMENTATION",
-    "Cleanups",
     "ContextMiddleware",
+    "Counters",
     "OutsideRequestError",
     "RequestContext",
     "RequestEndedError",
     "Scope",
-    "cleanups",
+    "counters",
     "ctx",
     "local",
     "per_request",

@@ -1,4 +1,4 @@
-"""How the compiled twin is built: where a C compiler can, it is; elsewhere tlctx is complete without it.
+"""How the C accelerator is built: wherever there is a C compiler; tlctx is complete without it.
 
 Two variables decide otherwise. `TLCTX_PURE_PYTHON=1` builds without it. `TLCTX_REQUIRE_C=1` makes a build fail that
 can't have it. This module runs inside the build alone (pyproject.toml names it); tlctx never imports it.
@@ -12,7 +12,7 @@ from pathlib import Path
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import SetupError
 
-__all__ = ["BuildTwin"]
+__all__ = ["BuildAccelerator"]
 
 
 def _is_set(variable: str) -> bool:
@@ -20,7 +20,7 @@ def _is_set(variable: str) -> bool:
 
 
 def _why_not() -> str | None:
-    """Why the compiled twin is not to be built here, or None if it is."""
+    """Why the C accelerator is not to be built here, or None if it is."""
     if _is_set("TLCTX_PURE_PYTHON"):
         return "TLCTX_PURE_PYTHON is set"
     if sys.implementation.name != "cpython":
@@ -30,7 +30,7 @@ def _why_not() -> str | None:
     return None
 
 
-class BuildTwin(build_ext):
+class BuildAccelerator(build_ext):
     """`build_ext` for an extension that may be missing, unless it is required."""
 
     def finalize_options(self) -> None:
@@ -38,7 +38,7 @@ class BuildTwin(build_ext):
         super().finalize_options()
         reason, required = _why_not(), _is_set("TLCTX_REQUIRE_C")
         if reason and required:
-            raise SetupError(f"TLCTX_REQUIRE_C asks for the compiled twin, but {reason}")
+            raise SetupError(f"TLCTX_REQUIRE_C asks for the C accelerator, but {reason}")
         for extension in self.extensions:
             extension.optional = not required
             file = self.get_ext_filename(extension.name)  # type: ignore[no-untyped-call]
@@ -47,5 +47,5 @@ class BuildTwin(build_ext):
                 Path(file).unlink(missing_ok=True)
         self.force = True  # the compiler's version and its options may have changed
         if reason:
-            self.announce(f"tlctx: no compiled twin: {reason}", level=2)
+            self.announce(f"tlctx: no C accelerator: {reason}", level=2)
             self.extensions = []

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from tlctx import ContextMiddleware, RequestContext, Scope
 from tlctx import ctx as default_ctx
+from tlctx.lowlevel import propagate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -60,14 +61,14 @@ class TLCtx:
         installed.append(self)  # which also keeps us alive for the signals below
         app.jinja_env.globals["ctx"] = self.ctx
         app.test_client_class = _buffering(app.test_client_class or FlaskClient)
-        app.async_to_sync = self._carrying(app.async_to_sync)  # type: ignore[method-assign]
+        app.async_to_sync = self._propagating(app.async_to_sync)  # type: ignore[method-assign]
         app.handle_user_exception = self._watching(app)  # type: ignore[assignment,method-assign]
         got_request_exception.connect(self._fail, app)
         appcontext_pushed.connect(self._open_scope, app)
         app.do_teardown_appcontext = self._closing_after(app.do_teardown_appcontext)  # type: ignore[method-assign]
 
     def _fail(self, app: Flask, exception: BaseException, **_: Any) -> None:
-        scope = Scope.of(self.ctx)
+        scope = Scope.current(self.ctx)
         if scope is not None:
             scope.fail(exception)
 
@@ -83,25 +84,25 @@ class TLCtx:
 
         return handle_user_exception
 
-    def _carrying(self, async_to_sync: Callable[..., Callable[..., Any]]) -> Callable[..., Callable[..., Any]]:
+    def _propagating(self, async_to_sync: Callable[..., Callable[..., Any]]) -> Callable[..., Callable[..., Any]]:
         @functools.wraps(async_to_sync)
-        def carrying(func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+        def wrap(func: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
             call = async_to_sync(func)
 
             @functools.wraps(func)
-            def carried(*args: Any, **kwargs: Any) -> Any:
-                scope = Scope.of(self.ctx)
+            def propagating(*args: Any, **kwargs: Any) -> Any:
+                scope = Scope.current(self.ctx)
                 if scope is None:
                     return call(*args, **kwargs)
-                with scope.carried():
+                with propagate(scope):
                     return call(*args, **kwargs)
 
-            return carried
+            return propagating
 
-        return carrying
+        return wrap
 
     def _open_scope(self, app: Flask, **_: Any) -> None:
-        if Scope.of(self.ctx) is not None:
+        if Scope.current(self.ctx) is not None:
             return
         try:
             setattr(g, self._g_name, self.ctx.scope().__enter__())

@@ -1,4 +1,4 @@
-"""ContextMiddleware: the WSGI way in, and the only room that knows `start_response` and `close()` (PEP 3333).
+"""ContextMiddleware: the WSGI entry point; no other module touches `start_response` or `close()` (PEP 3333).
 
 Theory of operation
 ===================
@@ -24,9 +24,9 @@ from types import GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import ref
 
-from tlctx._core.cleanups import dropped_body, failed_teardown
 from tlctx._core.context import RequestContext
-from tlctx._core.local import Gate, Steps
+from tlctx._core.implementation import ScopedIterator
+from tlctx._core.reports import report_dropped_body, report_failed_teardown
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _ENVIRON_KEY = "tlctx.scopes"
 _INERT = (list, tuple, bytes, str, type(None))
 
 
-class ContextMiddleware(Gate):
+class ContextMiddleware:
     """Gives each request of a WSGI application a scope of `ctx`, and ends it with the request, whatever happens.
 
     `initialize(environ)`, if given, runs at the start of the request, inside its scope, and returns the first values, a
@@ -56,40 +56,33 @@ class ContextMiddleware(Gate):
     Raises TypeError if `app` or `initialize` is not callable or `ctx` is no RequestContext.
     """
 
-    app: WSGIApplication
-    ctx: RequestContext
-    initialize: Initialize | None
-
-    if TYPE_CHECKING:
-
-        def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            """Serve one request: what the server calls (PEP 3333)."""
-
     def __init__(self, app: WSGIApplication, ctx: RequestContext, initialize: Initialize | None = None) -> None:
         _check_arguments(app, ctx, initialize)
-        super().__init__(app, ctx, initialize, (_ENVIRON_KEY, Scope, _Body, _with_end, _close_after))
+        self.app = app
+        self.ctx = ctx
+        self.initialize = initialize
 
-    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""
         outer: tuple[Scope, ...] = ()
         if _ENVIRON_KEY in environ:
             outer = environ[_ENVIRON_KEY]
-            if _is_same_request(environ, Scope.of(self.ctx), outer):
+            if _is_same_request(environ, Scope.current(self.ctx), outer):
                 return self.app(environ, start_response)
-        scope = Scope(self.ctx, environ)
-        environ[_ENVIRON_KEY] = (*outer, scope) if outer else (scope,)
+        scope = Scope(self.ctx, environ, (environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")))
+        environ[_ENVIRON_KEY] = (*outer, scope)
         file_wrapper = _watched_file_wrapper(environ) if "wsgi.file_wrapper" in environ else None
         plain = self.initialize is None and type(self.ctx).__init__ is object.__init__
-        app = self.app if plain else self._begin
-        body: Iterable[bytes] = scope.run(_with_end, _close_after, file_wrapper, app, environ, start_response)
+        app = self.app if plain else self._initialize_and_call
+        body: Iterable[bytes] = scope.call(_wrap_body, _close_after, file_wrapper, app, environ, start_response)
         return body
 
-    def _begin(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _initialize_and_call(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Give the scope its first values, then call the app."""
         scope: Scope = environ[_ENVIRON_KEY][-1]
-        scope.begin()
+        scope.run_init()
         if self.initialize is not None:
-            scope.assign(self.initialize(environ))
+            scope.update(self.initialize(environ))
         return self.app(environ, start_response)
 
 
@@ -107,7 +100,7 @@ def _is_same_request(environ: WSGIEnvironment, current: Scope | None, scopes: tu
     """Whether `environ` comes from the request that is served already, and not from one made inside it."""
     if current is None or current not in scopes:
         return False
-    outer = current.environ
+    outer = current.source
     return environ is outer or (
         environ.get("wsgi.input") is outer.get("wsgi.input")
         and environ.get("REQUEST_METHOD") == outer.get("REQUEST_METHOD")
@@ -145,7 +138,7 @@ class _FileWrapperFunction:
         return made is body
 
 
-def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
+def _wrap_body(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     try:
         if type(body) is GeneratorType:
@@ -155,7 +148,7 @@ def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
             return body
         if isinstance(file_wrapper, type):
             if isinstance(body, file_wrapper):
-                return _with_file_end(body, scope)
+                return _hook_file_close(body, scope)
         elif file_wrapper is not None and file_wrapper.has_made(body):
             _close(scope)  # the server wants back the very object, and there is nothing on it to hook
             return body
@@ -165,16 +158,16 @@ def _with_end(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
         raise
 
 
-def _with_file_end(body: Iterable[bytes], scope: Scope) -> Iterable[bytes]:
-    end = _FileEnd(body, scope)
+def _hook_file_close(body: Iterable[bytes], scope: Scope) -> Iterable[bytes]:
+    closer = _FileCloser(body, scope)
     try:
-        body.close = end  # type: ignore[attr-defined]
+        body.close = closer  # type: ignore[attr-defined]
     except (AttributeError, TypeError):  # it takes no attributes, so nobody would tell us of its end
         _close(scope)
     return body
 
 
-class _Body(Steps):
+class _Body(ScopedIterator):
     """An iterable body, with the scope bound around whatever its code does and ended by `close()`."""
 
     __slots__ = ()
@@ -182,21 +175,21 @@ class _Body(Steps):
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a request's body can't be copied or pickled: it is closed only once")
 
-    def _failed(self, error: BaseException) -> None:
-        """Tell the scope of it, and end it before SystemExit and its like go on: uWSGI then exits without `close()`."""
+    def _on_step_error(self, error: BaseException) -> None:
+        """Tell the scope of it, and close it before SystemExit and its like go on: uWSGI then exits without `close()`."""
         self._scope.fail(error)
         if not isinstance(error, Exception):
             body, self._iterable = self._iterable, ()
-            _end_unasked(self._scope, getattr(body, "close", None))
+            _close_abandoned(self._scope, getattr(body, "close", None))
 
-    def _settle(self) -> None:
+    def _on_close(self) -> None:
         _close(self._scope)
 
-    def _fail(self, error: BaseException) -> None:
+    def _on_close_error(self, error: BaseException) -> None:
         _close_after(error, self._scope)
 
-    def _dropped(self) -> None:
-        _end_dropped(self._scope, getattr(self._iterable, "close", None))
+    def _on_drop(self) -> None:
+        _close_dropped(self._scope, getattr(self._iterable, "close", None))
 
 
 class _SizedBody(_Body):
@@ -210,12 +203,12 @@ class _SizedBody(_Body):
             return len(cast("Sized", self._iterable))
         displaced = scope.bind()
         try:
-            return len(cast("Sized", self._iterable))  # unknown, perhaps: an error is an answer, and no failure
+            return len(cast("Sized", self._iterable))  # len() may legitimately raise; don't record a failure
         finally:
             scope.unbind(displaced)
 
 
-class _FileEnd:
+class _FileCloser:
     """Stands for `close` on the server's file wrapper: closes the file, then ends the scope."""
 
     __slots__ = ("_body", "_function", "_scope")
@@ -229,7 +222,7 @@ class _FileEnd:
         self._scope = scope
 
     def __call__(self) -> None:
-        _end(self._scope, self._close())
+        _close_with_body(self._scope, self._close())
 
     def _close(self) -> Callable[[], Any] | None:
         if self._body is None:
@@ -242,23 +235,23 @@ class _FileEnd:
 
     def __del__(self) -> None:
         if not self._scope.ended:
-            _end_dropped(self._scope, self._close())
+            _close_dropped(self._scope, self._close())
 
 
-def _end(scope: Scope, close: Callable[[], object] | None) -> None:
+def _close_with_body(scope: Scope, close: Callable[[], object] | None) -> None:
     """Run the body's own `close` in the scope, if it has one, and end the scope."""
     if close is None:
         close = _nothing
     if scope.ended:
         close()
     else:
-        scope.run(_close_closed, _close_after, None, close)
+        scope.call(_close_after_body, _close_after, None, close)
 
 
 def _nothing() -> None: ...
 
 
-def _close_closed(_: object, scope: Scope, __: None) -> None:
+def _close_after_body(_: object, scope: Scope, __: None) -> None:
     _close(scope)
 
 
@@ -267,7 +260,7 @@ def _close(scope: Scope, error: BaseException | None = None) -> None:
     try:
         scope.close(error)
     except BaseException as raised:
-        failed_teardown(scope, raised)
+        report_failed_teardown(scope, raised)
         raise
 
 
@@ -277,13 +270,13 @@ def _close_after(error: BaseException, scope: Scope) -> None:
         _close(scope, error)
 
 
-def _end_dropped(scope: Scope, close: Any) -> None:
+def _close_dropped(scope: Scope, close: Any) -> None:
     """End the scope of a body that the collector found unclosed, on whatever thread that is."""
-    dropped_body(scope)
-    _end_unasked(scope, close)
+    report_dropped_body(scope)
+    _close_abandoned(scope, close)
 
 
-def _end_unasked(scope: Scope, close: Any) -> None:
+def _close_abandoned(scope: Scope, close: Any) -> None:
     """End the scope of a body whose server did not call its `close()`, or will not; what fails is reported."""
     if callable(close):
         scope.callback(close)  # so it runs first, and what it raises is reported with the rest

@@ -1,6 +1,21 @@
-"""The request story, and nothing else.
+"""The life of a request's context: threads, scopes, values. It knows no framework and no WSGI.
 
-This room imports the standard library and itself only, in one direction: errors, lifetime, namespace, local (its twins
-first), carry, teardown, scope, cleanups, fields, context. It knows no framework and no WSGI: it knows threads, and the
-life of one request. What it offers the world goes through the door, `tlctx/__init__.py`.
+In reading order; each module imports only those above it, and the standard library:
+
+    errors           the exceptions, and the functions that word them
+    threads          which thread runs here, and when it has ended
+    namespace        the dict of one request's values, and those that refuse: ended, or outside a request
+    observers        who is told when a scope begins and ends
+    implementation   picks the C accelerator or the pure-Python implementation of what follows
+        _py, _c          local.py, local.h     the thread-local
+                         scope.py, scope.h     a scope's way onto a thread and off it; a body that is run in it (body.h)
+    propagation      how coroutines see a scope: a context variable
+    teardown         what runs at a scope's end
+    scope            Scope: one request's life
+    reports          log lines and counters of requests that did not end as they should
+    fields           how the class of a context is read
+    context          RequestContext
+    per_request      values made on first use
+
+What users need is exported by `tlctx/__init__.py`, and what integrations need by `tlctx/lowlevel.py`.
 """

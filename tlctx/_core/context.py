@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
-from tlctx._core.carry import carried_namespace, namespace_of
-from tlctx._core.fields import absent, declare_fields, guard_methods, run_init_in_scopes
-from tlctx._core.local import local, swap_dict
+from tlctx._core.fields import declare_fields, guard_methods, missing_attribute, run_init_in_scopes
+from tlctx._core.implementation import local, swap_dict
+from tlctx._core.propagation import attached_namespace, namespace_of
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from types import TracebackType
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     # A `local` has any attribute. To a type checker a context has its declared ones only, so that it can find typos.
     class _Local:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 else:
     _Local = local
 
-__all__ = ["AnyContext", "RequestContext", "per_request"]
+__all__ = ["AnyContext", "RequestContext"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -96,14 +94,14 @@ class RequestContext(_Local):
             return f"<{type(self).__name__} outside a request>"
         return f"<{type(self).__name__} in {namespace.scope}: {', '.join(namespace) or 'nothing set'}>"
 
-    def _local__adopt(self) -> dict[str, Any]:
-        return carried_namespace(self)
+    def _local__make_dict(self) -> dict[str, Any]:
+        return attached_namespace(self)
 
-    def _local__absent(self, error: AttributeError) -> AttributeError:
-        return absent(self, str(error.name))
+    def _local__attribute_error(self, error: AttributeError) -> AttributeError:
+        return missing_attribute(self, str(error.name))
 
-    def _local__begin(self) -> None:
-        """Run an `__init__` that the class may have: what `Scope.begin` does."""
+    def _local__run_init(self) -> None:
+        """Run an `__init__` that the class may have: what `Scope.run_init` does."""
         init: Any = type(self).__init__
         if init is not object.__init__:
             args, kwargs = self._local__impl.localargs
@@ -123,71 +121,3 @@ class AnyContext(RequestContext):
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
         def __delattr__(self, name: str) -> None: ...
-
-
-class per_request(Generic[T]):
-    """Decorates a method of a RequestContext: its value is made on first use, once a request.
-
-    From then on it is a plain value of the request, and can be assigned like one. Of a generator the yielded value is
-    taken; its rest runs when the request ends, with the request's exception thrown in at the yield if there was one.
-    Catching it there does not undo it for the rest of the teardown.
-
-    Raises TypeError for a coroutine function or no function, and when read on an object that is no RequestContext.
-    """
-
-    @overload
-    def __init__(self, method: Callable[[Any], Generator[T, Any, Any]]) -> None: ...
-    @overload
-    def __init__(self, method: Callable[[Any], Iterator[T]]) -> None: ...
-    @overload
-    def __init__(self, method: Callable[[Any], T]) -> None: ...
-    def __init__(self, method: Callable[[Any], Any]) -> None:
-        if not callable(method):
-            raise TypeError(f"per_request decorates a method, not {type(method).__name__}")
-        self.name = getattr(method, "__name__", "per_request")
-        function = inspect.unwrap(method)
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"per_request can't await: {self.name} must be a plain function or generator")
-        self.method = method
-        self.__doc__ = method.__doc__
-        self._generates = inspect.isgeneratorfunction(function)
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, context: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, context: object, owner: type | None = None) -> T: ...
-    def __get__(self, context: object, owner: type | None = None) -> Self | T:
-        if context is None:
-            return self
-        if not isinstance(context, RequestContext):
-            raise TypeError(f"per_request {self.name!r} needs a RequestContext, not {type(context).__name__}")
-        namespace = namespace_of(context).check(f"reading {self.name!r}")
-        value: T
-        if self._generates:
-            value = cast("Scope", namespace.scope).enter_context(_Finishing(self.method, context))
-        else:
-            value = self.method(context)
-        try:
-            namespace[self.name] = value
-        except BaseException:
-            del value  # so that no traceback shows it
-            raise
-        return value
-
-
-class _Finishing(AbstractContextManager[Any]):
-    """Runs a generator to its yield, and its rest at the end; it never swallows the exception that it is told of."""
-
-    def __init__(self, method: Callable[[Any], Iterator[Any]], context: RequestContext) -> None:
-        self.manager = contextmanager(method)(context)
-
-    def __enter__(self) -> Any:
-        return self.manager.__enter__()
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.manager.__exit__(exc_type, exc, traceback)

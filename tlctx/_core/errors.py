@@ -16,7 +16,7 @@ class RequestEndedError(OutsideRequestError):
     """A context, a scope or something kept from it was used after its request had ended."""
 
 
-def outside(use: str, thread: str) -> OutsideRequestError:
+def outside_request(use: str, thread: str) -> OutsideRequestError:
     """The error for `use` of a context, "reading 'user'" for example, on a thread that serves no request."""
     return OutsideRequestError(
         f"{use} on thread {thread!r}, where no request is running: a context holds values only while "
@@ -26,7 +26,7 @@ def outside(use: str, thread: str) -> OutsideRequestError:
     )
 
 
-def ended(use: str, scope: str, thread: str) -> RequestEndedError:
+def request_ended(use: str, scope: str, thread: str) -> RequestEndedError:
     """The error for `use` of what belonged to `scope`, which the text names, after its end."""
     return RequestEndedError(
         f"{use} on thread {thread!r} after {scope} has ended: its values are gone and what it opened is closed. Take "
@@ -35,7 +35,7 @@ def ended(use: str, scope: str, thread: str) -> RequestEndedError:
     )
 
 
-def chain(error: BaseException | None) -> list[BaseException]:
+def context_chain(error: BaseException | None) -> list[BaseException]:
     """The error and those it was raised in the handling of, newest first."""
     found: list[BaseException] = []
     while error is not None and not any(error is other for other in found):

@@ -9,13 +9,13 @@ import re
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_origin
 
-from tlctx._core.carry import namespace_of
+from tlctx._core.propagation import namespace_of
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
 
-__all__ = ["Field", "absent", "declare_fields", "guard_methods", "run_init_in_scopes"]
+__all__ = ["Field", "declare_fields", "guard_methods", "missing_attribute", "run_init_in_scopes"]
 
 _UNSET: Any = object()
 
@@ -33,7 +33,7 @@ class Field:
 
     def __get__(self, context: RequestContext | None, owner: type) -> Any:
         if context is not None:
-            raise absent(context, self.name)
+            raise missing_attribute(context, self.name)
         if not self.has_default:
             raise AttributeError(f"{owner.__name__}.{self.name} has no default")
         return self.default
@@ -64,7 +64,7 @@ class _Method:
         )
 
 
-def absent(context: RequestContext, name: str) -> AttributeError:
+def missing_attribute(context: RequestContext, name: str) -> AttributeError:
     """The error for reading `name`, which has no value here and now: it says why, and which name may be meant."""
     namespace, cls = namespace_of(context), type(context)
     refusal = namespace.refusal(f"reading {name!r}")
@@ -162,7 +162,7 @@ def run_init_in_scopes(cls: type) -> None:
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if Scope.of(self) is not None:
+        if Scope.current(self) is not None:
             init(self, *args, **kwargs)
         else:
             inspect.signature(init).bind(self, *args, **kwargs)  # wrong arguments are told at once

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from tlctx._core import errors
-from tlctx._core.lifetime import thread_name
+from tlctx._core.threads import thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ class EndedNamespace(_ClosedNamespace):
     __slots__ = ()
 
     def refusal(self, use: str) -> errors.OutsideRequestError:
-        return errors.ended(use, str(self.scope), thread_name())
+        return errors.request_ended(use, str(self.scope), thread_name())
 
 
 def ended_namespace(scope: Scope) -> EndedNamespace:
@@ -115,7 +115,7 @@ class _OutsideNamespace(_ClosedNamespace):
     __slots__ = ()
 
     def refusal(self, use: str) -> errors.OutsideRequestError:
-        return errors.outside(use, thread_name())
+        return errors.outside_request(use, thread_name())
 
     def __contains__(self, name: object) -> NoReturn:
         self.check(f"looking for {name!r}")

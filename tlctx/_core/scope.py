@@ -1,39 +1,40 @@
-"""Scope: one request's life, and the only writer of a thread's slot.
+"""Scope: one request's life, and the only writer of its context's dict on a thread.
 
 Theory of operation
 ===================
 
-A context's *slot* on a thread is that thread's dict in the `local` it is. The rule that makes everything else hold:
-**a slot holds a scope's namespace only while application code of that request runs on the thread.** So no missed
-`close()`, no foreign thread and no interleaving can show one request to another.
+A context is a `local`, so it has a dict on each thread. The rule that makes everything else hold: **a thread's dict is
+a scope's namespace only while application code of that request runs on the thread.** So no missed `close()`, no
+foreign thread and no interleaving can show one request to another.
 
-    Scope()      the namespace is made, with the fields' defaults
-    bind()       the namespace goes into the slot; what it displaces is handed to the caller
-    unbind()     the caller hands it back; the slot is as it was before
-    close()      once: teardown with the namespace in the slot, then the namespace is emptied for good
+    Scope()      makes the namespace, with the fields' defaults
+    bind()       makes the namespace the thread's dict, and returns what that displaced
+    unbind()     takes that back: the thread's dict is as it was before
+    close()      once: runs the teardown with the scope bound, then empties the namespace for good
 
 `bind` and `unbind` come in pairs around each piece of application code, any number of times, on any thread. Code that
 is suspended in between, a generator's, may have left a `with ctx.scope():` of its own open: `unbind` remembers that
 inner namespace, and the next `bind` goes on with it.
 
-An emptied namespace does not look like an empty one: it refuses further use, so that whoever kept it, or still has it
-in a slot, is told which request ended.
+A namespace that was emptied refuses further use, so whoever kept it, or still has it on a thread, is told which request
+ended.
 
-Coroutines share their thread, so a slot can't tell them apart: for them a scope is carried, see `carry`.
+Coroutines share their thread, so they can't have a dict each: a scope is attached to a context variable for them, see
+`propagation.py`.
 """
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from tlctx._core import errors
-from tlctx._core.carry import carry, carrying, namespace_of, uncarry
-from tlctx._core.lifetime import in_coroutine, thread_name
-from tlctx._core.local import Binding, alive, peek_dict, swap_dict
-from tlctx._core.teardown import Teardown
+from tlctx._core import errors, observers, teardown
+from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
+from tlctx._core.propagation import attach, detach, namespace_of
+from tlctx._core.threads import in_coroutine, thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,21 +44,24 @@ if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
     from tlctx._core.namespace import Namespace
 
-__all__ = ["Scope"]
+__all__ = ["Scope", "open_scopes"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_LONGEST_LABEL = 208
+"""Characters of a label that a message shows."""
 
-class Scope(Binding):
+
+class Scope(ScopeBase):
     """One request's life, from its first value to its last teardown.
 
     `with ctx.scope(user=u):` makes and enters one; the middleware makes one for each request.
 
-    Attributes: `context`, the RequestContext it is for; `serial`, a number no other scope of this process ever has;
-    `started`, in seconds on the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to;
-    `environ`, the request's WSGI environ, empty outside a request and after the end; `namespace`, the values; `ended`,
-    whether its teardown has run and its values are gone.
+    Attributes: `context`, the RequestContext it is for; `source`, the request's object, a WSGI environ for example, or
+    None, as it is after the end; `serial`, a number no other scope of this process ever has; `started`, in seconds on
+    the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to, 0 before that; `namespace`, the
+    values; `ended`, whether its teardown has run and its values are gone.
     """
 
     __slots__ = ()
@@ -65,7 +69,7 @@ class Scope(Binding):
     context: RequestContext
 
     @staticmethod
-    def of(context: RequestContext) -> Scope | None:
+    def current(context: RequestContext) -> Scope | None:
         """The scope that is current for `context` here and now, or None."""
         scope = namespace_of(context).scope
         return None if scope is None or scope.ended else scope
@@ -75,11 +79,16 @@ class Scope(Binding):
         """Seconds since it began."""
         return time.monotonic() - self.started
 
-    def __str__(self) -> str:
-        if self._method is None:
-            return f"scope #{self.serial}"
+    @property
+    def label(self) -> str:
+        """What names the request in messages, "GET /notes" for example; empty if nothing does."""
+        words = (self._label,) if isinstance(self._label, str) else self._label
         # A path comes from the client: no line break of its gets into a log.
-        return f"request #{self.serial} ({ascii(self._method)[1:-1]} {ascii(self._path or '')[1:-1]:.200})"
+        return " ".join(ascii("" if word is None else word)[1:-1] for word in words)[:_LONGEST_LABEL]
+
+    def __str__(self) -> str:
+        label = self.label
+        return f"request #{self.serial} ({label})" if label else f"scope #{self.serial}"
 
     def __repr__(self) -> str:
         return f"<{'ended' if self.ended else 'open'} {self}>"
@@ -96,9 +105,9 @@ class Scope(Binding):
 
         Raises TypeError if `cm` is no context manager, RequestEndedError after the end.
         """
-        teardown = self._teardown(use := "entering a context manager")
-        value = teardown.enter_context(cm)
-        self._run_if_late(teardown, use)
+        self._check_open(use := "entering a context manager")
+        value = teardown.enter(cm, self._parts)
+        self._run_if_late(use)
         return value
 
     def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> Callable[P, object]:
@@ -108,9 +117,9 @@ class Scope(Binding):
         """
         if not callable(function):
             raise TypeError(f"callback() needs a function to call at the scope's end, not {type(function).__name__}")
-        teardown = self._teardown(use := "adding a callback")
-        teardown.callback(function, *args, **kwargs)
-        self._run_if_late(teardown, use)
+        self._check_open(use := "adding a callback")
+        self._parts.append(teardown.Call(function, *args, **kwargs))
+        self._run_if_late(use)
         return function
 
     def close(self, error: BaseException | None = None) -> None:
@@ -121,18 +130,18 @@ class Scope(Binding):
         """
         if not self._claim_end():
             return
-        teardown = self._teardowns.get("one")
+        error = self._error if error is None else error
         try:
-            if teardown is not None:
-                self._run(teardown, self._error if error is None else error)
+            if self._parts:
+                self._run_teardown(error)
         finally:
-            self._empty()
+            self._release(error)
 
-    def _run(self, teardown: Teardown, error: BaseException | None) -> None:
+    def _run_teardown(self, error: BaseException | None) -> None:
         self._resume = self.namespace  # not what its code may have left open
         displaced = self.bind()
         try:
-            teardown.run(error)
+            teardown.run(self._parts, error)
         finally:
             self.unbind(displaced)
 
@@ -142,8 +151,8 @@ class Scope(Binding):
             raise RuntimeError(f"{self} was entered or bound before: make a new one with `with ctx.scope(...):`")
         self._make_current()
         try:
-            self.begin()
-            self.assign(self._values)
+            self.run_init()
+            self.update(self._values)
         except BaseException as error:
             self.leave(error)
             raise
@@ -159,16 +168,16 @@ class Scope(Binding):
         try:
             self.close(error)
         finally:
-            if self._carried:
-                uncarry(self)
+            if self._attached:
+                detach(self)
             elif namespace_of(self.context).scope is self:
-                swap_dict(self.context, alive(self._below))
+                swap_dict(self.context, nearest_open(self._displaced))
 
-    def begin(self) -> None:
+    def run_init(self) -> None:
         """Run the context's own `__init__`, if it has one; the scope must be current."""
-        type(self.context)._local__begin(self.context)
+        type(self.context)._local__run_init(self.context)
 
-    def assign(self, values: Mapping[str, Any]) -> None:
+    def update(self, values: Mapping[str, Any]) -> None:
         """Assign each value to its name; the scope must be current.
 
         Raises TypeError if `values` is no mapping from names.
@@ -184,20 +193,18 @@ class Scope(Binding):
         if wrong:
             raise TypeError(f"the first values must be a mapping from names, {wrong}")
 
-    def carried(self) -> AbstractContextManager[None]:
-        """A block in which coroutines, tasks and `asyncio.to_thread` that are started see this scope."""
-        return carrying(self)
-
     def _make_current(self) -> None:
         outer: Namespace | None = peek_dict(self.context)
         # What was bound inside the event loop is unbound before the coroutine that called the plain code goes on.
         in_plain_code = outer is not None and outer.scope is not None and outer.scope._in_loop
         if in_plain_code or not in_coroutine():
-            self._below = self.bind()
+            self._displaced = self.bind()
         elif outer is None:
             self.thread = threading.get_ident()
-            self._carried = True
-            carry(self)
+            if observers.active:
+                observers.notify_begin(self)
+            self._attached = True
+            attach(self)
         else:
             raise RuntimeError(
                 "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
@@ -206,21 +213,28 @@ class Scope(Binding):
 
     def _check_open(self, use: str) -> None:
         if self.ended:
-            raise errors.ended(use, str(self), thread_name())
+            raise errors.request_ended(use, str(self), thread_name())
 
-    def _teardown(self, use: str) -> Teardown:
-        self._check_open(use)
-        teardown: Teardown = self._teardowns.get("one") or self._teardowns.setdefault("one", Teardown())
-        return teardown
-
-    def _run_if_late(self, teardown: Teardown, use: str) -> None:
+    def _run_if_late(self, use: str) -> None:
         """Where another thread ended the scope just now, run at once what was added too late."""
         if self.ended:
-            teardown.run_late()
+            self._run_late()
             self._check_open(use)
+
+    def _run_late(self) -> None:
+        teardown.run(self._parts, None)
 
 
 def _what_is_wrong_with(values: object) -> str:
     if not isinstance(values, Mapping):
         return f"not {type(values).__name__}"
     return "".join([f"and {name!r} is no name" for name in values if not isinstance(name, str)][:1])
+
+
+def open_scopes() -> list[Scope]:
+    """All scopes of this process that have begun and not ended, the oldest first.
+
+    It walks the whole heap, milliseconds in a large process: made for a diagnostic page, not for each request.
+    """
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), Scope)]  # its __class__ may be a proxy's
+    return sorted((scope for scope in found if scope.thread and not scope.ended), key=lambda scope: scope.serial)

@@ -1,4 +1,4 @@
-"""What tlctx had to clean up itself: logged, once each, so that an operator finds the culprit, and counted.
+"""What went wrong with a request's end: logged once, so that an operator finds the culprit, and counted.
 
 The collector may run a finalizer at any point, also in the middle of these lines, so nothing here takes a lock: a count
 is an iterator that is stepped once for each event, which is atomic, and asked how much of it is left.
@@ -12,16 +12,18 @@ from itertools import repeat
 from operator import length_hint
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlctx._core import observers
+
 if TYPE_CHECKING:
     from tlctx._core.scope import Scope
 
-__all__ = ["Cleanups", "Count", "cleanups", "dropped_body", "failed_teardown"]
+__all__ = ["Count", "Counters", "counters", "report_dropped_body", "report_failed_teardown"]
 
 logger = logging.getLogger("tlctx")
 
 
-class Cleanups(NamedTuple):
-    """How often, since this process started, tlctx had to clean up itself. The logger "tlctx" named each request."""
+class Counters(NamedTuple):
+    """How often, since this process started, a request did not end as it should. The logger "tlctx" named each."""
 
     dropped_bodies: int
     """Response bodies that the server dropped without calling their `close()` (PEP 3333 asks it to)."""
@@ -48,18 +50,20 @@ _dropped_bodies = Count()
 _failed_teardowns = Count()
 
 
-def cleanups() -> Cleanups:
-    """What this process has cleaned up so far: for a metric, or an alarm. Both numbers only ever grow."""
-    return Cleanups(_dropped_bodies.total, _failed_teardowns.total)
+def counters() -> Counters:
+    """The counts of this process, for a metric or an alarm. They only ever grow."""
+    return Counters(_dropped_bodies.total, _failed_teardowns.total)
 
 
-def dropped_body(scope: Scope) -> None:
+def report_dropped_body(scope: Scope) -> None:
     """Report that the collector found the body of the request of `scope`, unclosed."""
     _dropped_bodies.add()
     logger.warning("%s: the server dropped its body without close(), %.3f s after it began", scope, scope.age)
+    if observers.active:
+        observers.notify_drop(scope)
 
 
-def failed_teardown(scope: Scope, error: BaseException) -> None:
+def report_failed_teardown(scope: Scope, error: BaseException) -> None:
     """Report what the teardown of `scope` raised."""
     _failed_teardowns.add()
     logger.error("%s: its teardown failed, %.3f s after it began", scope, scope.age, exc_info=error)

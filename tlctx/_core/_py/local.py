@@ -3,21 +3,20 @@
 Theory of operation
 ===================
 
-    the thread's own storage --> Lifetime --> Thread
-                                   |            ^
-                                   | ref        | ref
-                                   v            |
+    the thread's own storage --> ThreadRecord --> Thread
+                                      |             ^
+                                      | ref         | ref
+                                      v             |
     local --> _localimpl.dicts: {id(Thread): (ref(Thread), dict)}
 
 1.  *A look-up trusts no id.* The map is keyed by `id(Thread)`, which is fast; the entry counts only while its weak
     reference still leads to the very thread that asks. Ids are reused, live objects are not.
 
-2.  *An entry lives as long as its thread runs.* The only strong reference to a `Lifetime` lies in the storage that the
-    platform keeps for the running thread (`threading.local`), so it dies at the moment the thread ends: not when its
-    Thread object is collected, which may be never, and not before. Its finalizer removes the thread's entries. Nothing
-    that a thread stores leads back to its lifetime, so no cycle through a value can hold on to it.
+2.  *An entry lives as long as its thread runs.* A ThreadRecord goes when its thread ends (see `threads.py`), and its
+    finalizer removes the thread's entries: not when the Thread object is collected, which may be never, and not
+    before. Nothing that a thread stores leads back to its record, so no cycle through a value can keep the record.
 
-3.  *A local that dies takes its dicts along*: they hang on its `_localimpl`. Lifetimes refer to it weakly.
+3.  *A local that dies takes its dicts along*: they hang on its `_localimpl`. Records refer to it weakly.
 
 4.  *No lock, and no user code in the middle.* Every step on a shared map is one atomic dict operation, so a finalizer
     or a signal handler that runs between two steps may use the same local, and `fork` can't copy a held lock.
@@ -30,13 +29,13 @@ import threading
 from types import GetSetDescriptorType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from tlctx._core.lifetime import current_lifetime, next_serial, platform
+from tlctx._core.threads import current_record, next_serial, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from weakref import ref
 
-    from tlctx._core.lifetime import Lifetime
+    from tlctx._core.threads import ThreadRecord
 
 __all__ = ["local", "peek_dict", "swap_dict"]
 
@@ -61,14 +60,14 @@ class _localimpl:
 
     def get_dict(self) -> dict[str, Any]:
         """The running thread's dict. Raises KeyError if it has none."""
-        # As current_lifetime() does, but for the call.
+        # As current_record() does, without the call.
         try:
-            lifetime = platform.storage.lifetime if threading.local is platform.kind else current_lifetime()
+            record = storage.here.record if threading.local is storage.kind else current_record()
         except AttributeError:
-            lifetime = current_lifetime()
-        wrthread, localdict = self.dicts[lifetime.key]
-        if wrthread is not lifetime.ref and wrthread() is not lifetime.thread:
-            raise KeyError(lifetime.key)
+            record = current_record()
+        wrthread, localdict = self.dicts[record.key]
+        if wrthread is not record.ref and wrthread() is not record.thread:
+            raise KeyError(record.key)
         return localdict
 
     def create_dict(self) -> dict[str, Any]:
@@ -79,19 +78,19 @@ class _localimpl:
 
     def swap_dict(self, new: dict[str, Any] | None) -> dict[str, Any] | None:
         """Make `new` the running thread's dict and return the one before; None stands for no dict."""
-        return self.swap_dict_of(current_lifetime(), new)
+        return self.swap_dict_of(current_record(), new)
 
-    def swap_dict_of(self, lifetime: Lifetime, new: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The same, for who knows already that `lifetime` is the running thread's."""
-        key = lifetime.key
+    def swap_dict_of(self, record: ThreadRecord, new: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Like `swap_dict`, for callers that already hold the thread's record."""
+        key = record.key
         wrthread, old = self.dicts.get(key, _NO_ENTRY)
         if new is None:
             self.dicts.pop(key, None)
         else:
-            if self.serial not in lifetime.locals:
-                lifetime.enrol(self)
-            self.dicts[key] = lifetime.ref, new
-        return old if wrthread is lifetime.ref or (wrthread is not None and wrthread() is lifetime.thread) else None
+            if self.serial not in record.locals:
+                record.register(self)
+            self.dicts[key] = record.ref, new
+        return old if wrthread is record.ref or (wrthread is not None and wrthread() is record.thread) else None
 
     def forget(self, key: int, /) -> None:
         """Drop the entry under the id `key` of a Thread, which has ended."""
@@ -136,8 +135,8 @@ class local:
         impl = _impl_of(self)
         localdict: dict[str, Any] | None
         try:
-            # As get_dict() and descriptor_kind() do, but for the calls. A lifetime in a frame might outlive its thread.
-            key, ref = platform.storage.slot if threading.local is platform.kind else _NO_ENTRY
+            # As get_dict() and descriptor_kind() do, without the calls. A record kept by a frame might outlive its thread.
+            key, ref = storage.here.identity if threading.local is storage.kind else _NO_ENTRY
             wrthread, localdict = impl.dicts[key]
             if wrthread is not ref:
                 localdict = None
@@ -169,7 +168,7 @@ class local:
             impl = _impl_of(self)
             localdict: dict[str, Any] | None
             try:  # as above
-                key, ref = platform.storage.slot if threading.local is platform.kind else _NO_ENTRY
+                key, ref = storage.here.identity if threading.local is storage.kind else _NO_ENTRY
                 wrthread, localdict = impl.dicts[key]
                 if wrthread is not ref:
                     localdict = None
@@ -207,14 +206,14 @@ class local:
             return
         del localdict
         try:
-            raise _missing(self, name)  # not above, where the KeyError would become its context
+            raise _no_attribute(self, name)  # not above, where the KeyError would become its context
         except AttributeError as error:
             raise _instead_of(error, self)
 
     def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
         raise TypeError(f"a {type(self).__name__!r} can't be copied or pickled: the copy would be one more name for it")
 
-    def _local__adopt(self) -> dict[str, Any]:
+    def _local__make_dict(self) -> dict[str, Any]:
         """Hook: the dict for a thread that has none."""
         impl = _impl_of(self)
         args, kw = impl.localargs
@@ -226,7 +225,7 @@ class local:
             raise
         return localdict
 
-    def _local__absent(self, error: AttributeError) -> AttributeError:
+    def _local__attribute_error(self, error: AttributeError) -> AttributeError:
         """Hook: the exception to raise where `error` says that there is no such attribute."""
         return error
 
@@ -240,7 +239,7 @@ def _dict_of(owner: local, impl: _localimpl) -> dict[str, Any]:
         return impl.get_dict()
     except KeyError:
         pass  # not here, where it would become the context of what the hook raises
-    localdict: dict[str, Any] = type(owner)._local__adopt(owner)
+    localdict: dict[str, Any] = type(owner)._local__make_dict(owner)
     return localdict
 
 
@@ -262,13 +261,13 @@ def _data_descriptor_kind(kind: type) -> type | None:
     return None
 
 
-def _missing(owner: local, name: str) -> AttributeError:
+def _no_attribute(owner: local, name: str) -> AttributeError:
     return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}", name=name, obj=owner)
 
 
 def _instead_of(error: AttributeError, owner: local) -> BaseException:
     """What the hook makes of `error`, to be raised while that is handled."""
-    better: Any = type(owner)._local__absent(owner, error)
+    better: Any = type(owner)._local__attribute_error(owner, error)
     if isinstance(better, type):
         better = better()
     if better is not error and isinstance(better, BaseException):

@@ -1,11 +1,17 @@
-"""Lifetime: which thread runs, and when it has ended.
+"""Which thread runs here, and when it has ended: one ThreadRecord for each thread that uses a `local`.
 
-Which one runs is asked of `threading` each time, by its name there: gevent swaps `threading.local` and
-`threading.get_ident` when it patches, perhaps after this module was imported, and from then on a greenlet is a thread.
+Theory of operation
+===================
+
+The only strong reference to a record lies in the storage that the platform keeps for the running thread
+(`threading.local`), so a record goes at the moment its thread ends. Its finalizer has every `local` forget the thread.
+
+`threading` is asked by name each time: gevent swaps `threading.local` and `threading.get_ident` when it patches,
+perhaps after this module was imported, and from then on a greenlet is a thread.
 
 A thread that `threading` did not start has no Thread object to rely on. Up to CPython 3.12.1 `current_thread()` hands
-the next one that gets the same id the dead one's `_DummyThread`, and asking for it while a thread ends leaves a ghost
-behind. So `current_thread()` is never asked; a ForeignThread stands in, made when such a thread first comes by.
+the next one that gets the same id the dead one's `_DummyThread`, and asking for it while a thread ends leaves a dummy
+behind. So `current_thread()` is never called; a ForeignThread stands in, made when such a thread first comes by.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Impl(Protocol):
-        """The map behind a `local`, as far as a lifetime knows it."""
+        """The map behind a `local`, as far as a thread's record knows it."""
 
         @property
         def serial(self) -> int:
@@ -33,18 +39,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ForeignThread",
-    "Lifetime",
-    "Platform",
-    "current_lifetime",
+    "ThreadRecord",
+    "ThreadStorage",
+    "current_record",
     "in_coroutine",
     "next_serial",
-    "platform",
+    "storage",
     "thread_name",
 ]
 
 
 next_serial = count(1).__next__
-"""A number for the map behind a `local`, of either twin, that no other one of this interpreter has."""
+"""A number for the map behind a `local`, of either implementation, that no other one of this interpreter has."""
 
 
 class ForeignThread:
@@ -56,8 +62,8 @@ class ForeignThread:
         self.name = f"foreign thread {ident}"
 
 
-class Lifetime:
-    """One thread's time with us: it is gone when the thread has ended.
+class ThreadRecord:
+    """What we know of one thread; it goes when the thread ends.
 
     Attributes: `ident`, the thread's id; `thread`, its Thread or what stands in for it; `key`, the `id()` of that;
     `ref`, a weak reference to it; `locals`, weak references to the maps that have, or had, an entry of it, by serial.
@@ -72,7 +78,7 @@ class Lifetime:
         self.ref: ref[Any] = ref(thread)
         self.locals: dict[int, ref[Impl]] = {}
 
-    def enrol(self, impl: Impl) -> None:
+    def register(self, impl: Impl) -> None:
         """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
         serial, known = impl.serial, self.locals
         if serial not in known:
@@ -91,14 +97,14 @@ class Lifetime:
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing():
             return
-        known = _latest.get(self.ident)
-        if known is not None and known() in (self, None):
+        latest = _latest.get(self.ident)
+        if latest is not None and latest() in (self, None):
             _latest.pop(self.ident, None)
         # What a stored value's finalizer looks up or stores while we drop it still belongs to this thread.
         ident = threading.get_ident()
         outer = _ending.get(ident)
         _ending[ident] = self
-        platform.follow()
+        storage.refresh()
         try:
             self.end()
         finally:
@@ -106,54 +112,54 @@ class Lifetime:
                 _ending.pop(ident, None)
             else:
                 _ending[ident] = outer
-            platform.follow()
+            storage.refresh()
 
 
-# The last lifetime that began under each thread id. A finalizer that runs when the thread's storage is all but gone
-# begins one that nothing ends any more; the next thread with that id tells that its thread is over.
-_latest: dict[int, ref[Lifetime]] = {}
+# The last record made under each thread id. A finalizer that runs when the thread's storage is all but gone makes one
+# that nothing ends any more; the next thread with that id shows that its thread is over.
+_latest: dict[int, ref[ThreadRecord]] = {}
 
-# Lifetimes whose thread is ending just now, by the id of the thread that finalizes them.
-_ending: dict[int, Lifetime] = {}
+# Records whose thread is ending just now, by the id of the thread that finalizes them.
+_ending: dict[int, ThreadRecord] = {}
 
 
-class Platform:
-    """Where lifetimes are kept: in the `threading.local` that there is now.
+class ThreadStorage:
+    """Where records are kept: in an instance of the `threading.local` that there is now.
 
-    The first storage is kept when gevent brings another kind: the threads that began under it still end under it.
-    While a lifetime ends `kind` is None: its thread's storage has gone, and a look would make one that nothing frees.
+    `here` is that instance. It has the running thread's `record`, and its `identity`, the record's key and reference,
+    which a frame may hold without keeping the record. `kind` is the class of `here`. While a record ends `kind` is
+    None: its thread's storage has gone, and a look would make one that nothing frees.
 
-    A storage has the running thread's `lifetime`, and its `slot`, the key and the reference: a frame may hold these.
+    The first instance is kept when gevent brings another class: the threads that began under it still end under it.
     """
 
-    __slots__ = ("kind", "storage", "storages")
+    __slots__ = ("_instances", "here", "kind")
 
     def __init__(self) -> None:
-        self.storages: dict[type[threading.local], threading.local] = {}
+        self._instances: dict[type[threading.local], threading.local] = {}
         self.kind: type[threading.local] | None = None
-        self.follow()
+        self.refresh()
 
-    def follow(self) -> None:
-        """Keep lifetimes where `threading` now says that a thread's, or a greenlet's, own data live."""
+    def refresh(self) -> None:
+        """Keep records where `threading` now says that a thread's, or a greenlet's, own data live."""
         kind = threading.local
-        if kind not in self.storages:
-            self.storages.setdefault(kind, kind())
-        self.storage = self.storages[kind]
+        if kind not in self._instances:
+            self._instances.setdefault(kind, kind())
+        self.here = self._instances[kind]
         self.kind = kind
         if _ending:
             self.kind = None
 
 
-platform = Platform()
-
+storage = ThreadStorage()
 
 _threading: Any = threading  # for what is not public in it
 
 
-def _nobody() -> None: ...
+def _nothing() -> None: ...
 
 
-def _begin_lifetime() -> Lifetime:
+def _begin_record() -> ThreadRecord:
     ident = threading.get_ident()
     ending = _ending.get(ident)
     if ending is not None:  # a greenlet's, that the hub lets go of
@@ -161,33 +167,33 @@ def _begin_lifetime() -> Lifetime:
     thread = _threading._active.get(ident)  # current_thread() would make a dummy
     if thread is None or isinstance(thread, _threading._DummyThread):
         thread = ForeignThread(ident)
-    lifetime = platform.storage.lifetime = Lifetime(ident, thread)
-    platform.storage.slot = lifetime.key, lifetime.ref
-    before = _latest.get(ident, _nobody)()
-    _latest[ident] = ref(lifetime)
+    record = storage.here.record = ThreadRecord(ident, thread)
+    storage.here.identity = record.key, record.ref
+    before = _latest.get(ident, _nothing)()
+    _latest[ident] = ref(record)
     if before is not None:
         before.end()
-    return lifetime
+    return record
 
 
-def current_lifetime() -> Lifetime:
-    """The running thread's lifetime, begun at its first touch."""
-    if threading.local is not platform.kind:
+def current_record() -> ThreadRecord:
+    """The running thread's record, made at its first touch."""
+    if threading.local is not storage.kind:
         ident = threading.get_ident()
         ending = _ending.get(ident)
         if ending is not None and ending.ident == ident:
             return ending
-        platform.follow()
+        storage.refresh()
     try:
-        lifetime: Lifetime = platform.storage.lifetime
+        record: ThreadRecord = storage.here.record
     except AttributeError:
-        return _begin_lifetime()
-    return lifetime
+        return _begin_record()
+    return record
 
 
 def thread_name() -> str:
     """The running thread's name, found without making a dummy Thread for it."""
-    return current_lifetime().thread.name
+    return current_record().thread.name
 
 
 def in_coroutine() -> bool:

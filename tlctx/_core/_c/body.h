@@ -1,0 +1,260 @@
+/* ScopedIterator: an iterable whose code runs with a scope bound. */
+
+
+static PyObject *
+iterator_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    static char *names[] = {"iterable", "scope", NULL};
+    PyObject *iterable, *scope;
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "OO:ScopedIterator", names, &iterable, &scope)) {
+        return NULL;
+    }
+    PyObject *module = PyType_GetModuleByDef(type, &module_def);
+    if (module == NULL) {
+        return NULL;
+    }
+    if (!PyObject_TypeCheck(scope, ((state *)PyModule_GetState(module))->scope_type)) {
+        return PyErr_Format(PyExc_TypeError, "a ScopedIterator needs a Scope, not %s", short_name(Py_TYPE(scope)));
+    }
+    iteratorobject *self = (iteratorobject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->iterable = Py_NewRef(iterable);
+        self->scope = (scopeobject *)Py_NewRef(scope);
+    }
+    return (PyObject *)self;
+}
+
+static int
+iterator_traverse(iteratorobject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->iterable);
+    Py_VISIT(self->iterator);
+    Py_VISIT(self->scope);
+    return 0;
+}
+
+static int
+iterator_clear(iteratorobject *self)
+{
+    Py_CLEAR(self->iterable);
+    Py_CLEAR(self->iterator);
+    Py_CLEAR(self->scope);
+    return 0;
+}
+
+static void
+iterator_dealloc(iteratorobject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    iterator_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static void
+iterator_finalize(PyObject *self)
+{
+    scopeobject *scope = ((iteratorobject *)self)->scope;
+    if (scope == NULL || scope->namespace == NULL || scope->namespace == scope->impl->st->ended) {
+        return;
+    }
+    PyObject *error = take_error();
+    PyObject *done = PyObject_CallMethodNoArgs(self, scope->impl->st->str_on_drop);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(self);
+    }
+    Py_XDECREF(done);
+    restore_error(error);
+}
+
+/* Call a method of the subclass with the error that is set. */
+static void
+iterator_call_hook(iteratorobject *self, PyObject *method)
+{
+    PyObject *error = take_error(), *hook = PyObject_GetAttr((PyObject *)self, method);
+    if (hook == NULL) {
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    restore_error(error);
+    if (hook == NULL) {
+        return;
+    }
+    call_handling(hook, NULL);
+    Py_DECREF(hook);
+}
+
+/* The result of `step(subject)` with the scope bound; NULL without an error at an iterator's end. */
+static PyObject *
+iterator_run_in_scope(iteratorobject *self, PyObject *(*step)(PyObject *), PyObject *subject)
+{
+    scopeobject *scope = self->scope;
+    PyObject *result = NULL, *displaced;
+    Py_INCREF(subject);
+    if (scope == NULL || scope->namespace == scope->impl->st->ended) {
+        result = step(subject);
+        Py_DECREF(subject);
+        return result;
+    }
+    Py_INCREF(scope);
+    if (bind(scope, &displaced) == 0) {
+        result = step(subject);
+        if (result == NULL && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_StopIteration)) {
+            iterator_call_hook(self, scope->impl->st->str_on_step_error);
+        }
+        result = unbind_after(scope, displaced, result);
+        Py_XDECREF(displaced);
+    }
+    Py_DECREF(scope);
+    Py_DECREF(subject);
+    return result;
+}
+
+static PyObject *
+iterator_iter(iteratorobject *self)
+{
+    PyObject *iterable = self->iterable, *iterator;
+    if (iterable == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this iterator was collected");
+        return NULL;
+    }
+    if (Py_EnterRecursiveCall(" in iter() of a body")) {
+        return NULL;
+    }
+    iterator = PyGen_CheckExact(iterable) ? Py_NewRef(iterable) : iterator_run_in_scope(self, PyObject_GetIter, iterable);
+    Py_LeaveRecursiveCall();
+    if (iterator == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(self->iterator, iterator);
+    return Py_NewRef((PyObject *)self);
+}
+
+static PyObject *
+next_of(PyObject *iterator)
+{
+    return Py_TYPE(iterator)->tp_iternext(iterator);
+}
+
+static PyObject *
+iterator_iternext(iteratorobject *self)
+{
+    if (self->iterator == NULL) {
+        PyObject *same = iterator_iter(self);
+        if (same == NULL) {
+            return NULL;
+        }
+        Py_DECREF(same);
+    }
+    if (Py_EnterRecursiveCall(" in next() of a body")) {
+        return NULL;
+    }
+    PyObject *item = iterator_run_in_scope(self, next_of, self->iterator);
+    Py_LeaveRecursiveCall();
+    return item;
+}
+
+/* `close` of an iterable: a new reference; None if it has none; NULL with an error. */
+static PyObject *
+close_of(PyObject *iterable, state *st)
+{
+    Py_INCREF(iterable);
+    PyObject *close = PyObject_GetAttr(iterable, st->str_close);
+    Py_DECREF(iterable);
+    if (close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        close = Py_NewRef(Py_None);
+    }
+    return close;
+}
+
+static PyObject *
+call_close(PyObject *close)
+{
+    return close == Py_None ? Py_NewRef(Py_None) : PyObject_CallNoArgs(close);
+}
+
+/* Call `close` with the scope bound, then close the scope. */
+static PyObject *
+close_in_scope(iteratorobject *self, PyObject *close, scopeobject *scope, state *st)
+{
+    PyObject *displaced;
+    if (bind(scope, &displaced) < 0) {
+        return NULL;
+    }
+    PyObject *result = call_close(close);
+    if (result != NULL) {
+        int ended = close_if_idle(scope);
+        if (ended <= 0) {
+            Py_SETREF(result, ended < 0 ? NULL : PyObject_CallMethodNoArgs((PyObject *)self, st->str_on_close));
+        }
+    }
+    if (result == NULL) {
+        iterator_call_hook(self, st->str_on_close_error);
+    }
+    result = unbind_after(scope, displaced, result);
+    Py_XDECREF(displaced);
+    return result;
+}
+
+static PyObject *
+iterator_close(iteratorobject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->scope == NULL || self->iterable == NULL) { /* collected */
+        Py_RETURN_NONE;
+    }
+    scopeobject *scope = (scopeobject *)Py_NewRef((PyObject *)self->scope);
+    state *st = scope->impl->st;
+    PyObject *result = NULL, *close = close_of(self->iterable, st);
+    if (close != NULL) {
+        result = scope->namespace == st->ended ? call_close(close) : close_in_scope(self, close, scope, st);
+        Py_DECREF(close);
+    }
+    Py_DECREF(scope);
+    Py_XDECREF(result);
+    return result == NULL ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef iterator_methods[] = {
+    {"close", (PyCFunction)iterator_close, METH_NOARGS,
+     "Close the iterable, if it can be closed, with the scope bound, and then the scope."},
+    {NULL},
+};
+
+static PyMemberDef iterator_members[] = {
+    {"_iterable", T_OBJECT, offsetof(iteratorobject, iterable), 0, NULL},
+    {"_iterator", T_OBJECT, offsetof(iteratorobject, iterator), READONLY, NULL},
+    {"_scope", T_OBJECT, offsetof(iteratorobject, scope), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(iteratorobject, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot iterator_slots[] = {
+    {Py_tp_doc,
+     "An iterable whose code runs with a scope bound: `iter()` of it, each step, and its `close()`.\n\n"
+     "Subclasses implement: `_on_step_error(error)`, after a step that raised anything but StopIteration;\n"
+     "`_on_close()`, to close a scope with a teardown; `_on_close_error(error)`, after a `close()` that raised;\n"
+     "`_on_drop()`, when the collector finds the iterator while its scope is open."},
+    {Py_tp_new, iterator_new},
+    {Py_tp_dealloc, iterator_dealloc},
+    {Py_tp_finalize, iterator_finalize},
+    {Py_tp_traverse, iterator_traverse},
+    {Py_tp_clear, iterator_clear},
+    {Py_tp_iter, iterator_iter},
+    {Py_tp_iternext, iterator_iternext},
+    {Py_tp_methods, iterator_methods},
+    {Py_tp_members, iterator_members},
+    {0, NULL},
+};
+
+static PyType_Spec iterator_spec = {
+    .name = "tlctx._core._accelerator.ScopedIterator",
+    .basicsize = sizeof(iteratorobject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = iterator_slots,
+};
+

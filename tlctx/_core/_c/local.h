@@ -1,0 +1,315 @@
+/* local: the type. Its attributes are those of the running thread's dict. */
+
+
+static PyObject *
+local_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    if ((PyTuple_GET_SIZE(args) > 0 || (kw != NULL && PyDict_GET_SIZE(kw) > 0))
+        && type->tp_init == PyBaseObject_Type.tp_init) {
+        return PyErr_Format(PyExc_TypeError, "%s() takes no arguments: it has no __init__ that would use them",
+                            short_name(type));
+    }
+    PyObject *module = PyType_GetModuleByDef(type, &module_def);
+    if (module == NULL) {
+        return NULL;
+    }
+    implobject *impl = impl_new(module, args, kw);
+    if (impl == NULL) {
+        return NULL;
+    }
+    localobject *self = (localobject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        Py_DECREF(impl);
+        return NULL;
+    }
+    self->impl = impl;
+    /* The caller runs __init__ here and now; with a dict in place we won't run it a second time. */
+    PyObject *dict = impl_make_dict(impl);
+    if (dict == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    Py_DECREF(dict);
+    return (PyObject *)self;
+}
+
+static int
+local_traverse(localobject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->impl);
+    return 0;
+}
+
+static void
+local_dealloc(localobject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    Py_XDECREF(self->impl);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+local_make_dict(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    implobject *impl = ((localobject *)self)->impl;
+    PyObject *dict = impl_make_dict(impl);
+    if (dict == NULL || Py_TYPE(self)->tp_init == PyBaseObject_Type.tp_init || impl->localargs == NULL) {
+        return dict;
+    }
+    PyObject *localargs = Py_NewRef(impl->localargs);
+    int result = Py_TYPE(self)->tp_init(self, PyTuple_GET_ITEM(localargs, 0), PyTuple_GET_ITEM(localargs, 1));
+    Py_DECREF(localargs);
+    if (result < 0) {
+        PyObject *old, *error = take_error();
+        if (impl_store(impl, NULL, &old) == 0) {
+            Py_XDECREF(old);
+        }
+        restore_error(error);
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+/* The running thread's dict, as a new reference; made by the hook if it has none. */
+static PyObject *
+local_dict(PyObject *self)
+{
+    implobject *impl = ((localobject *)self)->impl;
+    state *st = impl->st;
+    PyObject *dict;
+    if (impl_get(impl, &dict) < 0 || dict != NULL) {
+        return dict;
+    }
+    PyObject *hook = _PyType_Lookup(Py_TYPE(self), st->str_make_dict);
+    if (hook == st->default_make_dict) {
+        return local_make_dict(self, NULL);
+    }
+    hook = PyObject_GetAttr((PyObject *)Py_TYPE(self), st->str_make_dict);
+    dict = hook == NULL ? NULL : PyObject_CallOneArg(hook, self);
+    Py_XDECREF(hook);
+    if (dict != NULL && !PyDict_Check(dict)) {
+        PyErr_Format(PyExc_TypeError, "_local__make_dict() has to return a dict, not %s", short_name(Py_TYPE(dict)));
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+static inline PyObject *
+local_quick_dict(PyObject *self)
+{
+    implobject *impl = ((localobject *)self)->impl;
+    if (impl_is_cached(impl) && impl->dict != NULL) {
+        return Py_NewRef(impl->dict);
+    }
+    return local_dict(self);
+}
+
+static inline int
+is_dict_name(state *st, PyObject *name)
+{
+    return name == st->str_dict || (!PyUnicode_CHECK_INTERNED(name) && PyUnicode_Compare(name, st->str_dict) == 0);
+}
+
+static PyObject *
+refuse_name(PyObject *name)
+{
+    return PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
+}
+
+/* Whether an AttributeError says that `self` has no `name`, and not something else, in the code of a property say. */
+static int
+is_about(PyObject *error, PyObject *self, PyObject *name)
+{
+    state *st = ((localobject *)self)->impl->st;
+    PyObject *obj = PyObject_GetAttr(error, st->str_obj);
+    PyObject *missing = obj == self ? PyObject_GetAttr(error, st->str_name) : NULL;
+    int about = missing != NULL && PyObject_RichCompareBool(missing, name, Py_EQ) > 0;
+    PyErr_Clear();
+    Py_XDECREF(obj);
+    Py_XDECREF(missing);
+    return about;
+}
+
+/* Raise what the hook makes of the AttributeError that is set, if it is that `self` has no `name`. */
+static void
+local_raise_attribute_error(PyObject *self, PyObject *name)
+{
+    state *st = ((localobject *)self)->impl->st;
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return;
+    }
+    PyObject *error = take_error(); /* a look-up with an error set would take it for its own */
+    if (_PyType_Lookup(Py_TYPE(self), st->str_attribute_error) == st->default_attribute_error
+        || !is_about(error, self, name)) {
+        restore_error(error);
+        return;
+    }
+    PyObject *before = begin_handling(error); /* so that it is the context of what is raised instead */
+    PyObject *hook = PyObject_GetAttr((PyObject *)Py_TYPE(self), st->str_attribute_error);
+    PyObject *better = hook == NULL ? NULL : PyObject_CallFunctionObjArgs(hook, self, error, NULL);
+    Py_XDECREF(hook);
+    if (better != NULL && PyExceptionClass_Check(better)) {
+        Py_SETREF(better, PyObject_CallNoArgs(better));
+    }
+    if (better != NULL && !PyExceptionInstance_Check(better)) {
+        PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
+        Py_CLEAR(better);
+    }
+    if (better != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(better), better);
+        if (better != error) {
+            PyException_SetCause(better, NULL); /* `from None` */
+        }
+        Py_DECREF(better);
+    }
+    end_handling(before);
+    Py_DECREF(error);
+}
+
+/* As object.__getattribute__() with the running thread's dict: a data descriptor of the class, the dict, the class. */
+static PyObject *
+local_getattro(PyObject *self, PyObject *name)
+{
+    if (!PyUnicode_Check(name)) {
+        return refuse_name(name);
+    }
+    PyObject *dict = local_quick_dict(self);
+    if (dict == NULL || is_dict_name(((localobject *)self)->impl->st, name)) {
+        return dict;
+    }
+    PyTypeObject *type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(self)); /* which code below may exchange */
+    PyObject *value = NULL, *descriptor = Py_XNewRef(_PyType_Lookup(type, name));
+    descrgetfunc get = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_get;
+    if (get != NULL && Py_TYPE(descriptor)->tp_descr_set != NULL) {
+        value = get(descriptor, self, (PyObject *)type);
+    }
+    else if ((value = Py_XNewRef(PyDict_GetItemWithError(dict, name))) == NULL && !PyErr_Occurred()) {
+        if (get != NULL) {
+            value = get(descriptor, self, (PyObject *)type);
+        }
+        else {
+            value = descriptor != NULL ? Py_NewRef(descriptor) : PyObject_GenericGetAttr(self, name);
+        }
+    }
+    if (value == NULL) {
+        local_raise_attribute_error(self, name);
+    }
+    Py_XDECREF(descriptor);
+    Py_DECREF(type);
+    Py_DECREF(dict);
+    return value;
+}
+
+/* Set an AttributeError about `self` and `name`; `format` takes the class's name, and the attribute's. */
+static void
+refuse_attribute(const char *format, PyObject *self, PyObject *name)
+{
+    PyObject *arguments = Py_BuildValue("(N)", PyUnicode_FromFormat(format, short_name(Py_TYPE(self)), name));
+    PyObject *keywords = Py_BuildValue("{sOsO}", "name", name, "obj", self);
+    PyObject *error = arguments == NULL || keywords == NULL
+                          ? NULL : PyObject_Call(PyExc_AttributeError, arguments, keywords);
+    Py_XDECREF(arguments);
+    Py_XDECREF(keywords);
+    if (error != NULL) {
+        PyErr_SetObject(PyExc_AttributeError, error);
+        Py_DECREF(error);
+    }
+}
+
+/* `value` NULL deletes. */
+static int
+local_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    if (!PyUnicode_Check(name)) {
+        refuse_name(name);
+        return -1;
+    }
+    if (is_dict_name(((localobject *)self)->impl->st, name)) {
+        refuse_attribute("'%s' object attribute %R is read-only", self, name);
+        return -1;
+    }
+    PyObject *dict = local_quick_dict(self);
+    if (dict == NULL) {
+        return -1;
+    }
+    int result;
+    PyObject *descriptor = Py_XNewRef(_PyType_Lookup(Py_TYPE(self), name));
+    descrsetfunc set = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_set;
+    if (set != NULL) {
+        result = set(descriptor, self, value);
+    }
+    else if (Py_TYPE(dict)->tp_as_mapping->mp_ass_subscript != PyDict_Type.tp_as_mapping->mp_ass_subscript) {
+        result = value == NULL ? PyObject_DelItem(dict, name) : PyObject_SetItem(dict, name, value);
+    }
+    else if (value != NULL) {
+        result = PyDict_SetItem(dict, name, value);
+    }
+    else {
+        result = PyDict_DelItem(dict, name);
+    }
+    Py_XDECREF(descriptor);
+    Py_DECREF(dict);
+    if (result < 0 && value == NULL && set == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
+        PyErr_Clear();
+        refuse_attribute("'%s' object has no attribute %R", self, name);
+        local_raise_attribute_error(self, name);
+    }
+    return result;
+}
+
+static PyObject *
+local_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
+{
+    return PyErr_Format(PyExc_TypeError, "a '%s' can't be copied or pickled: the copy would be one more name for it",
+                        short_name(Py_TYPE(self)));
+}
+
+static PyObject *
+local_attribute_error(PyObject *Py_UNUSED(self), PyObject *error)
+{
+    return Py_NewRef(error);
+}
+
+static PyMethodDef local_methods[] = {
+    {"__reduce_ex__", local_reduce, METH_O, NULL},
+    {"_local__make_dict", local_make_dict, METH_NOARGS, "Hook: the dict for a thread that has none."},
+    {"_local__attribute_error", local_attribute_error, METH_O,
+     "Hook: the exception to raise where `error` says that there is no such attribute."},
+    {NULL},
+};
+
+static PyMemberDef local_members[] = {
+    {"_local__impl", T_OBJECT_EX, offsetof(localobject, impl), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(localobject, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot local_slots[] = {
+    {Py_tp_doc,
+     "Thread-local data: a drop-in for `threading.local`.\n\n"
+     "Each thread (under gevent each greenlet) that touches the object sees attributes of its own, which are gone when it\n"
+     "has ended. The `__init__` of a subclass runs again, with the constructor's arguments, in every thread.\n\n"
+     "Raises TypeError for arguments without an `__init__` to take them, and when copied or pickled.\n"},
+    {Py_tp_new, local_new},
+    {Py_tp_dealloc, local_dealloc},
+    {Py_tp_traverse, local_traverse},
+    {Py_tp_getattro, local_getattro},
+    {Py_tp_setattro, local_setattro},
+    {Py_tp_methods, local_methods},
+    {Py_tp_members, local_members},
+    {0, NULL},
+};
+
+static PyType_Spec local_spec = {
+    .name = "tlctx._core._accelerator.local",
+    .basicsize = sizeof(localobject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = local_slots,
+};
+

@@ -1,0 +1,286 @@
+/* The C accelerator: `local` and the hot path of a scope, as `_py/local.py` and `_py/scope.py` have them in Python.
+
+   Theory of operation
+   ===================
+
+   What a thread is, and when it has ended, is decided once, in `threads.py`. The map from thread to dict is the one that
+   the pure-Python implementation has. What is added here is a cache in front of the map, one entry for each `local`:
+
+       local --> _localimpl.dicts: {id(Thread): (ref(Thread), dict)}
+                    |
+                    +--> the cache entry of the thread that came last: (thread-state id, key, ref, dict)
+
+   The cache (cache.h)
+
+   1.  The entry counts only for the thread state that filled it. The interpreter never uses the id of one again.
+
+   2.  It counts only while `threading.local` is the interpreter's own. Under gevent greenlets share a thread state, and
+       the patching may come at any time, so each access compares the version of threading's dict with the one that was
+       looked at. Under gevent every access asks `threads.py`.
+
+   3.  A ThreadRecord that ends calls `forget`, which empties the cache too: nothing of a thread outlives it in here. That
+       is why an entry is cached only once the map is registered with the record.
+
+   4.  `bind` and `unbind` write to the cache alone, which is then `unwritten`, as long as the map has no entry of the thread.
+       The map catches up before another thread takes the cache over, and when somebody asks for `dicts`: a look at it always
+       shows the truth.
+
+   The scope and its iterator (binding.h, scope.h, body.h)
+
+   5.  `bind` hands what it displaced to its caller, as a reference that the caller owns, and `unbind` borrows it back. In
+       between the namespace is held by the cache or the map, and by the scope. Only the scope's end exchanges
+       `scope->namespace`, and a scope that is being collected has none: both are checked after each call that can run code.
+
+   6.  `call` and a step hold a reference to the scope and to what they call for as long as that runs.
+
+   Code that runs in the middle
+
+   7.  Any call into Python, an allocation that collects garbage, and the end of any object may run code that uses this very
+       `local`, or this scope. So a cache entry is installed or exchanged in one go, with no such thing in between, and what
+       was displaced is let go of last.
+
+   8.  A signal's handler runs only where Python code runs: in the application's own code, and in what is called in
+       `threads.py`, the hooks and the observers. An exception that it raises there comes back as an error of that call;
+       `unbind` then tries once more, so that the scope leaves the thread all the same.
+
+   All of it relies on the GIL. A build without one has the pure-Python implementation.
+*/
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#ifdef Py_GIL_DISABLED
+#error "the C accelerator relies on the GIL; a free-threaded build has the pure-Python implementation"
+#endif
+
+#include "state.h"
+#include "compat.h"
+#include "cache.h"
+#include "impl.h"
+#include "local.h"
+#include "binding.h"
+#include "scope.h"
+#include "body.h"
+
+static implobject *
+impl_of(PyObject *module, PyObject *owner)
+{
+    state *st = PyModule_GetState(module);
+    if (!PyObject_TypeCheck(owner, st->local_type)) {
+        PyErr_Format(PyExc_TypeError, "a thread's dict is in a local, not in %s", short_name(Py_TYPE(owner)));
+        return NULL;
+    }
+    return ((localobject *)owner)->impl;
+}
+
+static PyObject *
+module_swap_dict(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2) {
+        return PyErr_Format(PyExc_TypeError, "swap_dict() takes 2 arguments, not %zd", nargs);
+    }
+    implobject *impl = impl_of(module, args[0]);
+    return impl == NULL ? NULL : impl_swap_dict(impl, args[1]);
+}
+
+static PyObject *
+module_peek_dict(PyObject *module, PyObject *owner)
+{
+    PyObject *dict;
+    implobject *impl = impl_of(module, owner);
+    if (impl == NULL || impl_get(impl, &dict) < 0) {
+        return NULL;
+    }
+    return dict == NULL ? Py_NewRef(Py_None) : dict;
+}
+
+static PyObject *
+module_nearest_open(PyObject *module, PyObject *namespace)
+{
+    PyObject *found = nearest_open(PyModule_GetState(module), namespace);
+    return found == NULL && !PyErr_Occurred() ? Py_NewRef(Py_None) : found;
+}
+
+static PyMethodDef module_methods[] = {
+    {"swap_dict", (PyCFunction)(void (*)(void))module_swap_dict, METH_FASTCALL,
+     "Make `new` the running thread's dict in `owner`, a `local`, and return the one before; None stands for none."},
+    {"peek_dict", module_peek_dict, METH_O,
+     "The running thread's dict in `owner`, a `local`, or None: unlike attribute access it makes none."},
+    {"nearest_open", module_nearest_open, METH_O,
+     "The nearest namespace whose scope is open, from this one down through those that scopes displaced."},
+    {NULL},
+};
+
+static PyObject *
+attribute_of(const char *module_name, const char *name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *value = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    Py_XDECREF(module);
+    return value;
+}
+
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL) {
+        /* Messages name a class as Python's own do, without its module. */
+        type->tp_name = short_name(type);
+        if (PyModule_AddType(module, type) < 0) {
+            Py_CLEAR(type);
+        }
+    }
+    return type;
+}
+
+static int
+add_strings(state *st)
+{
+#define MAKE(name, text) \
+    if ((st->name = PyUnicode_InternFromString(text)) == NULL) { \
+        return -1; \
+    }
+    STRINGS(MAKE)
+#undef MAKE
+    return 0;
+}
+
+/* Where the slot `name` of a class lies in its objects; 0 if it is no slot. */
+static Py_ssize_t
+slot_offset(PyTypeObject *type, PyObject *name)
+{
+    PyObject *descriptor = _PyType_Lookup(type, name);
+    if (descriptor == NULL || !Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
+        return 0;
+    }
+    PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
+    return member->type == T_OBJECT_EX ? member->offset : 0;
+}
+
+/* Whether an object of `open` may be made one of `ended` by its type alone. */
+static int
+same_shape(PyTypeObject *open, PyTypeObject *ended)
+{
+    return open->tp_basicsize == ended->tp_basicsize && open->tp_itemsize == ended->tp_itemsize
+           && open->tp_dictoffset == 0 && ended->tp_dictoffset == 0
+           && open->tp_weaklistoffset == ended->tp_weaklistoffset && open->tp_dealloc == ended->tp_dealloc
+           && PyType_IsSubtype(ended, open);
+}
+
+/* The interpreter's own threading.local; None if gevent's has been put in its place already. */
+static PyObject *
+plain_local(void)
+{
+    PyObject *kind = attribute_of("_thread", "_local");
+    if (kind != NULL && (!PyType_Check(kind) || strcmp(((PyTypeObject *)kind)->tp_name, "_thread._local") != 0)) {
+        Py_SETREF(kind, Py_NewRef(Py_None));
+    }
+    return kind;
+}
+
+static int
+import_objects(state *st)
+{
+    PyObject *threading = PyImport_ImportModule("threading");
+    st->threading = threading == NULL ? NULL : Py_NewRef(PyModule_GetDict(threading));
+    Py_XDECREF(threading);
+    st->modules = Py_NewRef(PyImport_GetModuleDict());
+    if (st->threading == NULL
+        || (st->plain_kind = plain_local()) == NULL
+        || (st->current_record = attribute_of("tlctx._core.threads", "current_record")) == NULL
+        || (st->next_serial = attribute_of("tlctx._core.threads", "next_serial")) == NULL
+        || (st->namespace_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "Namespace")) == NULL
+        || (st->ended_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "EndedNamespace")) == NULL
+        || (st->ended = attribute_of("tlctx._core.namespace", "ENDED")) == NULL
+        || (st->ended_namespace = attribute_of("tlctx._core.namespace", "ended_namespace")) == NULL
+        || (st->no_values = attribute_of("tlctx._core.namespace", "NO_VALUES")) == NULL
+        || (st->observers = attribute_of("tlctx._core.observers", "active")) == NULL
+        || (st->notify_begin = attribute_of("tlctx._core.observers", "notify_begin")) == NULL
+        || (st->notify_end = attribute_of("tlctx._core.observers", "notify_end")) == NULL
+        || (st->no_args = PyTuple_New(0)) == NULL || (st->zero = PyLong_FromLong(0)) == NULL) {
+        return -1;
+    }
+    if (!PyList_CheckExact(st->observers)) {
+        PyErr_SetString(PyExc_TypeError, "tlctx._core.observers.active must be a list");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    state *st = PyModule_GetState(module);
+    if (add_strings(st) < 0 || import_objects(st) < 0
+        || (st->impl_type = add_type(module, &impl_spec)) == NULL
+        || (st->local_type = add_type(module, &local_spec)) == NULL
+        || (st->scope_type = add_type(module, &scope_spec)) == NULL
+        || (st->iterator_type = add_type(module, &iterator_spec)) == NULL) {
+        return -1;
+    }
+    st->default_make_dict = Py_XNewRef(_PyType_Lookup(st->local_type, st->str_make_dict));
+    st->default_attribute_error = Py_XNewRef(_PyType_Lookup(st->local_type, st->str_attribute_error));
+    st->ends_by_type = same_shape(st->namespace_type, st->ended_type);
+    st->scope_offset = slot_offset(st->namespace_type, st->str_scope);
+    look_at_platform(st);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    state *st = PyModule_GetState(module);
+#define VISIT(name) Py_VISIT(st->name);
+    TYPES(VISIT)
+    OBJECTS(VISIT)
+#undef VISIT
+    return 0;
+}
+
+/* There is no tp_clear: what is left of our objects may still come by when the rest of a cycle has been cleared, and the
+   other objects of such a cycle, types and modules, break it. */
+static void
+module_free(void *module)
+{
+    state *st = PyModule_GetState((PyObject *)module);
+    if (st == NULL) {
+        return;
+    }
+#define CLEAR(name) Py_CLEAR(st->name);
+    TYPES(CLEAR)
+    OBJECTS(CLEAR)
+#undef CLEAR
+#define CLEAR(name, text) Py_CLEAR(st->name);
+    STRINGS(CLEAR)
+#undef CLEAR
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tlctx._core._accelerator",
+    .m_doc = "The C accelerator: `local` and the hot path of a scope.",
+    .m_size = sizeof(state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__accelerator(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,344 @@
+/* ScopeBase: one request's namespace, and its way onto a thread and off it. */
+
+static int
+set_scope(state *st, PyObject *namespace, PyObject *scope)
+{
+    if (st->scope_offset == 0) {
+        return PyObject_SetAttr(namespace, st->str_scope, scope);
+    }
+    *(PyObject **)((char *)namespace + st->scope_offset) = Py_NewRef(scope);
+    return 0;
+}
+
+/* A new namespace with the defaults of the context, which knows its scope. */
+static PyObject *
+make_namespace(state *st, PyObject *context, PyObject *scope)
+{
+    PyObject *defaults = _PyType_Lookup(Py_TYPE(context), st->str_defaults);
+    if (defaults == NULL || !PyDict_Check(defaults)) {
+        return PyErr_Format(PyExc_TypeError, "a scope needs a RequestContext, not %s", short_name(Py_TYPE(context)));
+    }
+    Py_INCREF(defaults);
+    PyObject *namespace = PyDict_Type.tp_new(st->namespace_type, st->no_args, NULL);
+    if (namespace != NULL
+        && ((PyDict_GET_SIZE(defaults) > 0 && PyDict_Update(namespace, defaults) < 0)
+            || set_scope(st, namespace, scope) < 0)) {
+        Py_CLEAR(namespace);
+    }
+    Py_DECREF(defaults);
+    return namespace;
+}
+
+static PyObject *
+scope_make(state *st, PyTypeObject *type, PyObject *context, PyObject *source, PyObject *label, PyObject *values)
+{
+    if (!PyObject_TypeCheck(context, st->local_type)) {
+        return PyErr_Format(PyExc_TypeError, "a scope needs a RequestContext, not %s", short_name(Py_TYPE(context)));
+    }
+    scopeobject *self = (scopeobject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->started = monotonic();
+    self->serial = ++st->scopes;
+    self->context = Py_NewRef(context);
+    self->impl = (implobject *)Py_NewRef((PyObject *)((localobject *)context)->impl);
+    self->source = Py_NewRef(source);
+    self->label = Py_NewRef(label);
+    self->values = Py_NewRef(values);
+    self->thread = Py_NewRef(st->zero);
+    self->parts = PyList_New(0);
+    self->namespace = self->parts == NULL ? NULL : make_namespace(st, context, (PyObject *)self);
+    if (self->namespace == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    self->resume = Py_NewRef(self->namespace);
+    return (PyObject *)self;
+}
+
+static PyObject *
+scope_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    static char *names[] = {"context", "source", "label", "values", NULL};
+    PyObject *module = PyType_GetModuleByDef(type, &module_def);
+    if (module == NULL) {
+        return NULL;
+    }
+    state *st = PyModule_GetState(module);
+    PyObject *context, *source = Py_None, *label = st->no_args, *values = st->no_values;
+    if (kw == NULL && PyTuple_GET_SIZE(args) == 3) { /* as the middleware calls it, for each request */
+        context = PyTuple_GET_ITEM(args, 0);
+        source = PyTuple_GET_ITEM(args, 1);
+        label = PyTuple_GET_ITEM(args, 2);
+    }
+    else if (!PyArg_ParseTupleAndKeywords(args, kw, "O|OOO:Scope", names, &context, &source, &label, &values)) {
+        return NULL;
+    }
+    return scope_make(st, type, context, source, label, values);
+}
+
+#define SCOPE_OBJECTS(each) \
+    each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
+    each(values) each(parts) each(thread)
+
+static int
+scope_traverse(scopeobject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+#define VISIT(name) Py_VISIT(self->name);
+    SCOPE_OBJECTS(VISIT)
+#undef VISIT
+    return 0;
+}
+
+/* The map stays until the end, for code that still unbinds the scope. */
+static int
+scope_clear(scopeobject *self)
+{
+    implobject *impl = self->impl;
+    self->impl = NULL;
+#define CLEAR(name) Py_CLEAR(self->name);
+    SCOPE_OBJECTS(CLEAR)
+#undef CLEAR
+    self->impl = impl;
+    return 0;
+}
+
+static void
+scope_dealloc(scopeobject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    scope_clear(self);
+    Py_CLEAR(self->impl);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Make an emptied namespace refuse its use. */
+static int
+end_namespace(state *st, PyObject *namespace)
+{
+    if (st->ends_by_type && Py_IS_TYPE(namespace, st->namespace_type)) {
+        Py_SET_TYPE(namespace, (PyTypeObject *)Py_NewRef((PyObject *)st->ended_type));
+        Py_DECREF(st->namespace_type);
+        PyDict_Clear(namespace);
+        return 0;
+    }
+    PyObject *ended = PyObject_CallMethodNoArgs(namespace, st->str_end);
+    Py_XDECREF(ended);
+    return ended == NULL ? -1 : 0;
+}
+
+/* What is left to do when the scope has ended: parts that another thread has just added, and the observers. */
+static int
+after_release(scopeobject *self, state *st, PyObject *error)
+{
+    PyObject *done = NULL;
+    if (self->parts != NULL && PyList_GET_SIZE(self->parts) > 0) {
+        done = PyObject_CallMethodNoArgs((PyObject *)self, st->str_run_late);
+        if (done == NULL) {
+            return -1;
+        }
+        Py_DECREF(done);
+    }
+    if (PyList_GET_SIZE(st->observers) > 0) {
+        done = PyObject_CallFunctionObjArgs(st->notify_end, (PyObject *)self, error, NULL);
+        if (done == NULL) {
+            return -1;
+        }
+        Py_DECREF(done);
+    }
+    return 0;
+}
+
+/* Empty the namespace for good, and let go of the request, which `error` ended, or None. */
+static int
+scope_release(scopeobject *self, PyObject *error)
+{
+    state *st = self->impl->st;
+    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume};
+    if (self->namespace == NULL) { /* collected */
+        return 0;
+    }
+    Py_INCREF(error);
+    self->namespace = Py_NewRef(st->ended);
+    self->source = Py_NewRef(Py_None);
+    self->values = Py_NewRef(st->no_values);
+    self->error = self->resume = NULL;
+    int result = end_namespace(st, kept[0]);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
+        Py_XDECREF(kept[i]);
+    }
+    if (result == 0) {
+        result = after_release(self, st, error);
+    }
+    Py_DECREF(error);
+    return result;
+}
+
+/* 1: it is closed, now or before. 0: it has a teardown to run. */
+static int
+close_if_idle(scopeobject *self)
+{
+    if (self->parts != NULL && PyList_GET_SIZE(self->parts) > 0) {
+        return 0;
+    }
+    if (!self->claimed) {
+        self->claimed = 1;
+        if (scope_release(self, self->error == NULL ? Py_None : self->error) < 0) {
+            return -1;
+        }
+    }
+    return 1;
+}
+
+/* What the caller returns for `result`, of code that ran with the scope bound; NULL with an error. Steals `result`. */
+static PyObject *
+wrap_result(scopeobject *self, PyObject *result, PyObject *wrap, PyObject *note)
+{
+    int closed = result == Py_None || PyList_CheckExact(result) ? close_if_idle(self) : 0;
+    if (closed <= 0) {
+        PyObject *arguments[] = {result, (PyObject *)self, note};
+        Py_SETREF(result, closed < 0 ? NULL : PyObject_Vectorcall(wrap, arguments, 3, NULL));
+    }
+    return result;
+}
+
+static PyObject *
+scope_call(scopeobject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs < 4) {
+        return PyErr_Format(PyExc_TypeError, "call() takes at least 4 arguments, not %zd", nargs);
+    }
+    PyObject *displaced;
+    if (bind(self, &displaced) < 0) {
+        return NULL;
+    }
+    PyObject *result = PyObject_Vectorcall(args[3], args + 4, (size_t)(nargs - 4), NULL);
+    if (result != NULL) {
+        result = wrap_result(self, result, args[0], args[2]);
+    }
+    if (result == NULL) {
+        call_handling(args[1], (PyObject *)self);
+    }
+    result = unbind_after(self, displaced, result);
+    Py_XDECREF(displaced);
+    return result;
+}
+
+static PyObject *
+scope_bind(scopeobject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *displaced;
+    if (bind(self, &displaced) < 0) {
+        return NULL;
+    }
+    return displaced == NULL ? Py_NewRef(Py_None) : displaced;
+}
+
+static PyObject *
+scope_unbind(scopeobject *self, PyObject *displaced)
+{
+    return unbind(self, displaced) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+scope_close_if_idle(scopeobject *self, PyObject *Py_UNUSED(ignored))
+{
+    int closed = close_if_idle(self);
+    return closed < 0 ? NULL : PyBool_FromLong(closed);
+}
+
+static PyObject *
+scope_claim_end(scopeobject *self, PyObject *Py_UNUSED(ignored))
+{
+    int first = !self->claimed;
+    self->claimed = 1;
+    return PyBool_FromLong(first);
+}
+
+static PyObject *
+scope_release_method(scopeobject *self, PyObject *error)
+{
+    return scope_release(self, error) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+scope_get_ended(scopeobject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->namespace == self->impl->st->ended);
+}
+
+static PyObject *
+scope_get_started(scopeobject *self, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble((double)self->started * 1e-9);
+}
+
+static PyMethodDef scope_methods[] = {
+    {"bind", (PyCFunction)scope_bind, METH_NOARGS,
+     "Make it current on this thread. Returns what that displaced, which `unbind` wants back.\n\n"
+     "Raises RequestEndedError after its end."},
+    {"unbind", (PyCFunction)scope_unbind, METH_O,
+     "Take it off this thread again, with whatever scopes its code left open there."},
+    {"call", (PyCFunction)(void (*)(void))scope_call, METH_FASTCALL,
+     "call(wrap, on_error, note, function, *args): call `function(*args)` with the scope bound, and return what it returns.\n\n"
+     "After a list, or None, no code of the request is left to run: a scope without a teardown is closed at once.\n"
+     "Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,\n"
+     "`on_error(error, scope)` is called."},
+    {"close_if_idle", (PyCFunction)scope_close_if_idle, METH_NOARGS,
+     "Close it here and now if there is no teardown to run. Returns whether it is closed, now or before."},
+    {"_claim_end", (PyCFunction)scope_claim_end, METH_NOARGS,
+     "Whether the caller is the one who has to close it: the first to ask."},
+    {"_release", (PyCFunction)scope_release_method, METH_O,
+     "Empty the namespace for good, and let go of the request, which `error` ended, if anything did."},
+    {NULL},
+};
+
+static PyMemberDef scope_members[] = {
+    {"context", T_OBJECT, offsetof(scopeobject, context), READONLY, NULL},
+    {"source", T_OBJECT, offsetof(scopeobject, source), READONLY, NULL},
+    {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
+    {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
+    {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
+    {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
+    {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},
+    {"_error", T_OBJECT, offsetof(scopeobject, error), 0, NULL},
+    {"_in_loop", T_BOOL, offsetof(scopeobject, in_loop), 0, NULL},
+    {"_label", T_OBJECT, offsetof(scopeobject, label), READONLY, NULL},
+    {"_parts", T_OBJECT, offsetof(scopeobject, parts), READONLY, NULL},
+    {"_resume", T_OBJECT, offsetof(scopeobject, resume), 0, NULL},
+    {"_values", T_OBJECT, offsetof(scopeobject, values), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(scopeobject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef scope_getset[] = {
+    {"ended", (getter)scope_get_ended, NULL, "Whether it is over: its teardown has run and its values are gone.", NULL},
+    {"started", (getter)scope_get_started, NULL, "When it began, in seconds on the clock of `time.monotonic`.", NULL},
+    {NULL},
+};
+
+static PyType_Slot scope_slots[] = {
+    {Py_tp_doc, "One request's namespace, and its way onto a thread and off it. `Scope` adds what happens at the end."},
+    {Py_tp_new, scope_new},
+    {Py_tp_dealloc, scope_dealloc},
+    {Py_tp_traverse, scope_traverse},
+    {Py_tp_clear, scope_clear},
+    {Py_tp_methods, scope_methods},
+    {Py_tp_members, scope_members},
+    {Py_tp_getset, scope_getset},
+    {0, NULL},
+};
+
+static PyType_Spec scope_spec = {
+    .name = "tlctx._core._accelerator.ScopeBase",
+    .basicsize = sizeof(scopeobject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = scope_slots,
+};

@@ -1,0 +1,111 @@
+/* What one interpreter has of this module, and the objects of its types. */
+
+#define NO_THREAD UINT64_MAX
+
+/* The names that are looked up, each made once. */
+#define STRINGS(each) \
+    each(str_asyncio, "asyncio") \
+    each(str_attribute_error, "_local__attribute_error") \
+    each(str_check, "check") \
+    each(str_close, "close") \
+    each(str_defaults, "_local__defaults") \
+    each(str_dict, "__dict__") \
+    each(str_end, "end") \
+    each(str_ident, "ident") \
+    each(str_key, "key") \
+    each(str_local, "local") \
+    each(str_make_dict, "_local__make_dict") \
+    each(str_name, "name") \
+    each(str_obj, "obj") \
+    each(str_on_close, "_on_close") \
+    each(str_on_close_error, "_on_close_error") \
+    each(str_on_drop, "_on_drop") \
+    each(str_on_step_error, "_on_step_error") \
+    each(str_ref, "ref") \
+    each(str_register, "register") \
+    each(str_run_late, "_run_late") \
+    each(str_running_loop, "_get_running_loop") \
+    each(str_scope, "scope") \
+    each(str_thread, "thread")
+
+/* Everything that module_exec() makes or imports, so that traversing and freeing can't forget one. */
+#define TYPES(each) \
+    each(impl_type) \
+    each(local_type) \
+    each(scope_type) \
+    each(iterator_type) \
+    each(namespace_type) \
+    each(ended_type)
+#define OBJECTS(each) \
+    each(modules)                 /* sys.modules, which the interpreter loses before the last of our objects goes */ \
+    each(threading)               /* the dict of the module */ \
+    each(plain_kind)              /* the interpreter's own threading.local */ \
+    each(current_record) \
+    each(next_serial) \
+    each(ended) \
+    each(ended_namespace) \
+    each(no_values) \
+    each(observers)               /* a list, which stays the same one */ \
+    each(notify_begin) \
+    each(notify_end) \
+    each(default_make_dict) \
+    each(default_attribute_error) \
+    each(no_args) \
+    each(zero)
+
+typedef struct {
+#define DECLARE(name) PyTypeObject *name;
+    TYPES(DECLARE)
+#undef DECLARE
+#define DECLARE(name) PyObject *name;
+    OBJECTS(DECLARE)
+#undef DECLARE
+#define DECLARE(name, text) PyObject *name;
+    STRINGS(DECLARE)
+#undef DECLARE
+    Py_ssize_t scope_offset;      /* of a namespace's scope, or 0 if it has to be asked for */
+    int ends_by_type;             /* an ended namespace has the shape of an open one */
+    uint64_t plain_version;       /* of threading's dict, when threading.local was last seen to be the plain one */
+    unsigned long long scopes;    /* how many there were */
+} state;
+
+/* _localimpl: the map, and the cache entry of the thread that came last */
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    PyObject *module;             /* keeps `st` valid for as long as this object lives */
+    state *st;
+    PyObject *dicts, *localargs, *serial;
+    uint64_t owner;               /* the id of the thread state that the rest is about */
+    PyObject *key, *ref, *ident;
+    PyObject *dict;               /* NULL: this thread has none */
+    char unwritten;               /* the map does not show `dict` yet */
+    char in_map;                  /* the map has an entry for this thread */
+} implobject;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    implobject *impl;
+} localobject;
+
+/* ScopeBase */
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    implobject *impl;
+    PyObject *context, *source, *label, *namespace, *resume, *displaced, *error, *values, *parts, *thread;
+    unsigned long long serial;
+    int64_t started;              /* nanoseconds */
+    char claimed, in_loop, attached;
+} scopeobject;
+
+/* ScopedIterator */
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    PyObject *iterable, *iterator;
+    scopeobject *scope;
+} iteratorobject;
+
+static struct PyModuleDef module_def;

@@ -1,0 +1,88 @@
+"""per_request: a value of the context that is made on first use, once a request."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+
+from tlctx._core.context import RequestContext
+from tlctx._core.propagation import namespace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from types import TracebackType
+
+    from tlctx._core.scope import Scope
+
+__all__ = ["per_request"]
+
+T = TypeVar("T")
+
+
+class per_request(Generic[T]):
+    """Decorates a method of a RequestContext: its value is made on first use, once a request.
+
+    From then on it is a plain value of the request, and can be assigned like one. Of a generator the yielded value is
+    taken; its rest runs when the request ends, with the request's exception thrown in at the yield if there was one.
+    Catching it there does not undo it for the rest of the teardown.
+
+    Raises TypeError for a coroutine function or no function, and when read on an object that is no RequestContext.
+    """
+
+    @overload
+    def __init__(self, method: Callable[[Any], Generator[T, Any, Any]]) -> None: ...
+    @overload
+    def __init__(self, method: Callable[[Any], Iterator[T]]) -> None: ...
+    @overload
+    def __init__(self, method: Callable[[Any], T]) -> None: ...
+    def __init__(self, method: Callable[[Any], Any]) -> None:
+        if not callable(method):
+            raise TypeError(f"per_request decorates a method, not {type(method).__name__}")
+        self.name = getattr(method, "__name__", "per_request")
+        function = inspect.unwrap(method)
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"per_request can't await: {self.name} must be a plain function or generator")
+        self.method = method
+        self.__doc__ = method.__doc__
+        self._generates = inspect.isgeneratorfunction(function)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, context: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, context: object, owner: type | None = None) -> T: ...
+    def __get__(self, context: object, owner: type | None = None) -> Self | T:
+        if context is None:
+            return self
+        if not isinstance(context, RequestContext):
+            raise TypeError(f"per_request {self.name!r} needs a RequestContext, not {type(context).__name__}")
+        namespace = namespace_of(context).check(f"reading {self.name!r}")
+        value: T
+        if self._generates:
+            value = cast("Scope", namespace.scope).enter_context(_Finishing(self.method, context))
+        else:
+            value = self.method(context)
+        try:
+            namespace[self.name] = value
+        except BaseException:
+            del value  # so that no traceback shows it
+            raise
+        return value
+
+
+class _Finishing(AbstractContextManager[Any]):
+    """Runs a generator to its yield, and its rest at the end; it never swallows the exception that it is told of."""
+
+    def __init__(self, method: Callable[[Any], Iterator[Any]], context: RequestContext) -> None:
+        self.manager = contextmanager(method)(context)
+
+    def __enter__(self) -> Any:
+        return self.manager.__enter__()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.manager.__exit__(exc_type, exc, traceback)
