@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -114,6 +115,66 @@ def test_every_public_name_is_in_the_api_reference(module: str) -> None:
     described = described_in(REFERENCE.read_text())
     public = importlib.import_module(module).__all__
     assert not [name for name in public if not {f"{module}.{name}", f"tlctx.{name}"} & described]
+
+
+ONE_REQUEST = """
+    import json, sys
+    from tlctx import ContextMiddleware, ctx
+
+    def app(environ, start_response):
+        if environ["opens"]:
+            sys.setprofile(None)
+            ctx.callback(int)
+            sys.setprofile(record)
+        ctx.user
+        return (chunk for chunk in [b"chunk"])
+
+    def record(frame, event, argument):
+        if event == "call":
+            calls.append((frame.f_code.co_filename, frame.f_code.co_qualname))
+
+    def serve(opens):
+        body = ContextMiddleware(app, ctx)({"opens": opens}, None)
+        next(body)
+        body.close()
+
+    type(ctx).user = "stranger"
+    serve(opens=False)  # the first one also registers the thread
+    calls = []
+    sys.setprofile(record)
+    serve(opens=sys.argv[1] == "opens")
+    sys.setprofile(None)
+    print(json.dumps(calls))
+"""
+"""Prints the file and the name of each function that a streamed request calls."""
+
+
+def calls_of_one_request(*arguments: str) -> list[tuple[str, str]]:
+    printed = run_program(ONE_REQUEST, *arguments, TLCTX_PURE_PYTHON="1")
+    calls = [(Path(file), name) for file, name in json.loads(printed)]
+    return [(str(file.relative_to(CHECKOUT)), name) for file, name in calls if file.is_relative_to(CHECKOUT / "tlctx")]
+
+
+def files_to_follow() -> list[tuple[str, list[str]]]:
+    """The files that the page on internals lists, in order, each with its functions."""
+    rows = re.findall(r"^\| \d+ \| `(\S+)` \| (.+?) \|", (DOCS / "internals.md").read_text(), re.MULTILINE)
+    return [(file, re.findall(r"`(\S+)`", functions)) for file, functions in rows]
+
+
+def test_one_streamed_request_is_followed_through_the_files_that_the_internals_page_lists() -> None:
+    listed = files_to_follow()
+    assert len(listed) <= 10
+    called = iter(calls_of_one_request("opens"))
+    for file, functions in listed:
+        for function in functions:
+            assert (file, function) in called, f"{function} of {file} is not called, or not in this place"
+
+
+def test_a_request_that_opens_nothing_needs_no_other_change_of_file_than_those_listed() -> None:
+    files = [file for file, _ in calls_of_one_request("nothing")]
+    changes = [file for before, file in zip(["", *files], files, strict=False) if file != before]
+    assert changes == [file for file, _ in files_to_follow()][: len(changes)]
+    assert len(changes) == 5
 
 
 def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
