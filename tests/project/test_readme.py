@@ -16,7 +16,7 @@ COMMANDS = [code.strip() for language, code in BLOCKS if language == "sh"]
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_every_example_runs(number: int) -> None:
+def test_every_example_runs_by_itself(number: int) -> None:
     run_program(EXAMPLES[number])
 
 
@@ -26,6 +26,10 @@ def test_a_runnable_example_is_on_the_first_screen() -> None:
     assert lines.index("```") < 40
 
 
+def test_it_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 150
+
+
 def test_there_are_two_commands_of_one_line_each_that_set_up_all_they_need() -> None:
     start, test = COMMANDS
     for command in (start, test):
@@ -33,6 +37,12 @@ def test_there_are_two_commands_of_one_line_each_that_set_up_all_they_need() -> 
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert "gunicorn" in start
     assert test.endswith("-m pytest")
+
+
+def test_it_says_how_to_install_from_a_checkout_as_it_is_on_no_index() -> None:
+    text = README.read_text()
+    assert "`pip install .`" in text
+    assert "pip install tlctx" not in text
 
 
 def test_every_link_to_a_file_leads_to_one() -> None:
