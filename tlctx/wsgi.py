@@ -279,8 +279,10 @@ def _close_after(error: BaseException, scope: Scope) -> None:
 
 def _close_dropped(scope: Scope, close: Any) -> None:
     """End the scope of a body that the collector found unclosed, on whatever thread that is."""
-    report_dropped_body(scope)
-    _close_abandoned(scope, close)
+    try:
+        report_dropped_body(scope)
+    finally:  # also where logging is gone already, as the interpreter ends
+        _close_abandoned(scope, close)
 
 
 def _close_abandoned(scope: Scope, close: Any) -> None:

@@ -122,6 +122,9 @@ static PyObject *
 iterator_iter(iteratorobject *self)
 {
     PyObject *iterable = self->iterable, *iterator;
+    if (self->iterator != NULL) { /* once: an iterable that is no iterator would begin anew */
+        return Py_NewRef((PyObject *)self);
+    }
     if (iterable == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this iterator was collected");
         return NULL;

@@ -192,8 +192,9 @@ class ScopedIterator:
         self._scope = scope
 
     def __iter__(self) -> Iterator[Any]:
-        iterable = self._iterable
-        self._iterator = iterable if type(iterable) is GeneratorType else self._in_scope(iter, iterable)
+        if self._iterator is None:  # once: an iterable that is no iterator would begin anew
+            iterable = self._iterable
+            self._iterator = iterable if type(iterable) is GeneratorType else self._in_scope(iter, iterable)
         return self
 
     def __next__(self) -> Any:
