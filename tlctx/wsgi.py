@@ -183,11 +183,10 @@ class _Body(ScopedIterator):
         raise TypeError("a request's body can't be copied or pickled: it is closed only once")
 
     def _on_step_error(self, error: BaseException) -> None:
-        """Tell the scope of it, and close it before SystemExit and its like go on: uWSGI then exits without `close()`."""
+        """Close the body and the scope before the error goes on: Twisted, and uWSGI on SystemExit, call no `close()`."""
         self._scope.fail(error)
-        if not isinstance(error, Exception):
-            body, self._iterable = self._iterable, ()
-            _close_abandoned(self._scope, getattr(body, "close", None))
+        body, self._iterable = self._iterable, ()
+        _close_abandoned(self._scope, getattr(body, "close", None))
 
     def _on_close(self) -> None:
         _close(self._scope)

@@ -5,6 +5,7 @@ In reading order; each module imports only those above it, and the standard libr
     errors           the exceptions, and the functions that word them
     threads          which thread runs here, and when it has ended
     namespace        the dict of one request's values, and those that refuse: ended, or outside a request
+    flows            which coroutine or greenlet runs here, where several share a thread
     observers        who is told when a scope begins and ends
     implementation   picks the C accelerator or the pure-Python implementation of what follows
         _py, _c          local.py, local.h     the thread-local

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tlctx._core.scope import Scope
 
-__all__ = ["ENDED", "NO_VALUES", "OUTSIDE", "EndedNamespace", "Namespace", "ended_namespace"]
+__all__ = ["ATTACHED", "ENDED", "NO_VALUES", "OUTSIDE", "EndedNamespace", "Namespace", "ended_namespace"]
 
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
@@ -136,3 +136,7 @@ ENDED.scope = None
 OUTSIDE = _OutsideNamespace()
 """What a context reads from where no scope is current."""
 OUTSIDE.scope = None
+
+ATTACHED = Namespace()
+"""What binding returns where it attaches the scope instead, in a greenlet that has no thread's dict of its own."""
+ATTACHED.scope = None

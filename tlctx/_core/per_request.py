@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from tlctx._core.context import RequestContext
+from tlctx._core.making import once
 from tlctx._core.propagation import namespace_of
 
 if TYPE_CHECKING:
@@ -60,17 +61,12 @@ class per_request(Generic[T]):
         if not isinstance(context, RequestContext):
             raise TypeError(f"per_request {self.name!r} needs a RequestContext, not {type(context).__name__}")
         namespace = namespace_of(context).check(f"reading {self.name!r}")
-        value: T
-        if self._generates:
-            value = cast("Scope", namespace.scope).enter_context(_Finishing(self.method, context))
-        else:
-            value = self.method(context)
-        try:
-            namespace[self.name] = value
-        except BaseException:
-            del value  # so that no traceback shows it
-            raise
-        return value
+        return cast("T", once(cast("Scope", namespace.scope).serial, self.name, namespace, lambda: self._make(context)))
+
+    def _make(self, context: RequestContext) -> Any:
+        if not self._generates:
+            return self.method(context)
+        return context.enter_context(_Finishing(self.method, context))
 
 
 class _Finishing(AbstractContextManager[Any]):

@@ -1,4 +1,4 @@
-"""How coroutines see a scope: they share their thread, so a context variable has the scopes that they run in.
+"""How coroutines and unpatched greenlets see a scope: a context variable has the scopes that they run in.
 
 What a context variable holds goes along into tasks, into callbacks of the event loop and into `asyncio.to_thread`. It
 is consulted only where no scope is bound to the thread, so that it can never hide a request that the thread serves.
@@ -6,14 +6,15 @@ is consulted only where no scope is bound to the thread, so that it can never hi
 
 from __future__ import annotations
 
+import functools
 import sys
+import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from tlctx._core.implementation import peek_dict
 from tlctx._core.namespace import OUTSIDE, Namespace, ended_namespace
-from tlctx._core.threads import in_coroutine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,18 @@ _attached: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.attached", default=
 
 def attach(scope: Scope) -> None:
     """Have what is started from here on see `scope`, until `detach`."""
-    _attached.set((scope, *_attached.get()))
+    _start_threads_without_scopes()
+    _attached.set((scope, *_open_but(scope)))
 
 
 def detach(scope: Scope) -> None:
     """Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended."""
-    _attached.set(tuple(other for other in _attached.get() if other is not scope))
+    _attached.set(_open_but(scope))
+
+
+def _open_but(scope: Scope) -> tuple[Scope, ...]:
+    # An event loop may close an async generator in another task, where `detach` does not reach what was attached here.
+    return tuple(other for other in _attached.get() if other is not scope and not other.ended)
 
 
 @contextmanager
@@ -55,11 +62,28 @@ def namespace_of(context: RequestContext) -> Namespace:
 def attached_namespace(context: RequestContext) -> Namespace:
     """What `context` reads from where no scope is bound to the thread."""
     for scope in _attached.get():
-        if scope.context is context and _may_use_attached():
+        if scope.context is context:
             return ended_namespace(scope) if scope.ended else scope.namespace
     return OUTSIDE
 
 
-def _may_use_attached() -> bool:
-    # Where threads inherit context variables, a pool's thread keeps those of the request that happened to start it.
-    return in_coroutine() or not getattr(sys.flags, "thread_inherit_context", False)
+def _start_threads_without_scopes() -> None:
+    """Have threads not inherit what is attached where they are started.
+
+    Where threads inherit context variables (`-X thread_inherit_context`, the default of free-threaded builds), a pool's
+    thread would keep the scopes of whichever request happened to start it.
+    """
+    start = threading.Thread.start
+    if not getattr(sys.flags, "thread_inherit_context", False) or hasattr(start, "_tlctx_without_scopes"):
+        return
+
+    @functools.wraps(start)
+    def start_without_scopes(thread: threading.Thread) -> None:
+        token = _attached.set(())
+        try:
+            start(thread)
+        finally:
+            _attached.reset(token)
+
+    start_without_scopes._tlctx_without_scopes = True  # type: ignore[attr-defined]
+    threading.Thread.start = start_without_scopes  # type: ignore[method-assign]

@@ -32,9 +32,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
 from tlctx._core import errors, observers, teardown
+from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.propagation import attach, detach, namespace_of
-from tlctx._core.threads import in_coroutine, thread_name
+from tlctx._core.threads import thread_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +170,7 @@ class Scope(ScopeBase):
             self.close(error)
         finally:
             if self._attached:
-                detach(self)
+                self._detach()
             elif namespace_of(self.context).scope is self:
                 swap_dict(self.context, nearest_open(self._displaced))
 
@@ -194,22 +195,35 @@ class Scope(ScopeBase):
             raise TypeError(f"the first values must be a mapping from names, {wrong}")
 
     def _make_current(self) -> None:
-        outer: Namespace | None = peek_dict(self.context)
+        bound: Namespace | None = peek_dict(self.context)
+        outer = nearest_open(bound)
+        if outer is not bound:  # it ended on another thread
+            swap_dict(self.context, outer)
         # What was bound inside the event loop is unbound before the coroutine that called the plain code goes on.
         in_plain_code = outer is not None and outer.scope is not None and outer.scope._in_loop
-        if in_plain_code or not in_coroutine():
+        if in_plain_code or not _shares_thread():
             self._displaced = self.bind()
-        elif outer is None:
+        else:
             self.thread = threading.get_ident()
             if observers.active:
                 observers.notify_begin(self)
-            self._attached = True
-            attach(self)
-        else:
+            self._attach()
+
+    def _attach(self) -> None:
+        """Make it current for this coroutine or greenlet. Raises RuntimeError where a scope is bound to the thread."""
+        if nearest_open(peek_dict(self.context)) is not None:
             raise RuntimeError(
-                "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
-                "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
+                "a scope can't be opened in a coroutine or an unpatched greenlet while its thread runs inside another "
+                "scope of the same context: those that take turns on the thread would see each other's. Open one scope "
+                "a task, or have gevent or eventlet patch the thread first."
             )
+        self.thread = threading.get_ident()
+        self._attached = True
+        attach(self)
+
+    def _detach(self) -> None:
+        self._attached = False
+        detach(self)
 
     def _check_open(self, use: str) -> None:
         if self.ended:
@@ -223,6 +237,10 @@ class Scope(ScopeBase):
 
     def _run_late(self) -> None:
         teardown.run(self._parts, None)
+
+
+def _shares_thread() -> bool:
+    return in_coroutine() or has_coroutine_frame() or in_unpatched_greenlet()
 
 
 def _what_is_wrong_with(values: object) -> str:

@@ -16,6 +16,7 @@ behind. So `current_thread()` is never called; a ForeignThread stands in, made w
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from itertools import count
@@ -42,7 +43,6 @@ __all__ = [
     "ThreadRecord",
     "ThreadStorage",
     "current_record",
-    "in_coroutine",
     "next_serial",
     "storage",
     "thread_name",
@@ -144,11 +144,16 @@ class ThreadStorage:
         """Keep records where `threading` now says that a thread's, or a greenlet's, own data live."""
         kind = threading.local
         if kind not in self._instances:
-            self._instances.setdefault(kind, kind())
+            self._instances.setdefault(kind, _platform_local(kind)())
         self.here = self._instances[kind]
         self.kind = kind
         if _ending:
             self.kind = None
+
+
+def _platform_local(kind: type[threading.local]) -> type[threading.local]:
+    """`kind`, or the interpreter's own class where somebody has put ours in the place of `threading.local`."""
+    return _thread._local if hasattr(kind, "_local__impl") else kind
 
 
 storage = ThreadStorage()
@@ -195,9 +200,3 @@ def thread_name() -> str:
     """The running thread's name, found without making a dummy Thread for it."""
     return current_record().thread.name
 
-
-def in_coroutine() -> bool:
-    """Whether an event loop runs on this thread."""
-    asyncio = sys.modules.get("asyncio")
-    get_running_loop = getattr(asyncio, "_get_running_loop", None)  # missing while another thread imports it
-    return get_running_loop is not None and get_running_loop() is not None

@@ -27,36 +27,6 @@ nearest_open(state *st, PyObject *namespace)
     return namespace;
 }
 
-/* Whether an event loop runs on this thread; -1: error. As `threads.in_coroutine`. */
-static int
-in_coroutine(state *st)
-{
-    uint64_t version = dict_version(st->modules);
-    if (version != 0 && version == st->modules_version) { /* asyncio was not imported, and nothing has been since */
-        return 0;
-    }
-    PyObject *asyncio = PyDict_GetItemWithError(st->modules, st->str_asyncio);
-    if (asyncio == NULL || !PyModule_Check(asyncio)) {
-        if (PyErr_Occurred()) {
-            return -1;
-        }
-        st->modules_version = version;
-        return 0;
-    }
-    PyObject *running_loop = PyDict_GetItemWithError(PyModule_GetDict(asyncio), st->str_running_loop);
-    if (running_loop == NULL) { /* while another thread imports it */
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    Py_INCREF(running_loop);
-    PyObject *loop = PyObject_CallNoArgs(running_loop);
-    Py_DECREF(running_loop);
-    if (loop == NULL) {
-        return -1;
-    }
-    Py_DECREF(loop);
-    return loop != Py_None;
-}
-
 /* Raise RequestEndedError for binding the scope. */
 static int
 refuse_ended(scopeobject *self, state *st)
@@ -113,6 +83,14 @@ begin_if_new(scopeobject *self, state *st)
     return told == NULL ? -1 : 0;
 }
 
+static int
+call_method(scopeobject *self, PyObject *name)
+{
+    PyObject *done = PyObject_CallMethodNoArgs((PyObject *)self, name);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
 /* Make the scope current on the running thread. `displaced`: the thread's dict before, as a new reference, or NULL. */
 static int
 bind(scopeobject *self, PyObject **displaced)
@@ -124,12 +102,16 @@ bind(scopeobject *self, PyObject **displaced)
         return -1;
     }
     PyObject *namespace = namespace_to_bind(self, st);
-    int in_loop = namespace == NULL ? -1 : in_coroutine(st);
-    if (in_loop < 0 || impl_swap(self->impl, namespace, displaced, &ident) < 0) {
+    int flows = namespace == NULL ? -1 : flows_here(st);
+    if (flows > 0 && flows & UNPATCHED_GREENLET) {
+        Py_DECREF(namespace);
+        return call_method(self, st->str_attach) < 0 ? -1 : ((*displaced = Py_NewRef(st->attached)), 0);
+    }
+    if (flows < 0 || impl_swap(self->impl, namespace, displaced, &ident) < 0) {
         Py_XDECREF(namespace);
         return -1;
     }
-    self->in_loop = (char)in_loop;
+    self->in_loop = (flows & EVENT_LOOP) != 0;
     Py_XSETREF(self->thread, ident);
     Py_DECREF(namespace);
     return 0;
@@ -141,6 +123,9 @@ unbind(scopeobject *self, PyObject *displaced)
 {
     state *st = self->impl->st;
     PyObject *below = NULL, *left;
+    if (displaced == st->attached) {
+        return call_method(self, st->str_detach);
+    }
     if (displaced != NULL && displaced != Py_None) {
         below = nearest_open(st, displaced);
         if (below == NULL && PyErr_Occurred()) {

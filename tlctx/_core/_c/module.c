@@ -59,6 +59,7 @@
 #include "cache.h"
 #include "impl.h"
 #include "local.h"
+#include "flows.h"
 #include "binding.h"
 #include "scope.h"
 #include "body.h"
@@ -195,6 +196,9 @@ import_objects(state *st)
         || (st->ended_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "EndedNamespace")) == NULL
         || (st->ended = attribute_of("tlctx._core.namespace", "ENDED")) == NULL
         || (st->ended_namespace = attribute_of("tlctx._core.namespace", "ended_namespace")) == NULL
+        || (st->attached = attribute_of("tlctx._core.namespace", "ATTACHED")) == NULL
+        || (st->in_coroutine = attribute_of("tlctx._core.flows", "in_coroutine")) == NULL
+        || (st->in_unpatched_greenlet = attribute_of("tlctx._core.flows", "in_unpatched_greenlet")) == NULL
         || (st->no_values = attribute_of("tlctx._core.namespace", "NO_VALUES")) == NULL
         || (st->observers = attribute_of("tlctx._core.observers", "active")) == NULL
         || (st->notify_begin = attribute_of("tlctx._core.observers", "notify_begin")) == NULL

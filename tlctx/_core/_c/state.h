@@ -26,6 +26,13 @@
     each(str_run_late, "_run_late") \
     each(str_running_loop, "_get_running_loop") \
     each(str_scope, "scope") \
+    each(str_attach, "_attach") \
+    each(str_curio, "curio") \
+    each(str_detach, "_detach") \
+    each(str_getcurrent, "getcurrent") \
+    each(str_greenlet, "greenlet") \
+    each(str_parent, "parent") \
+    each(str_trio, "trio") \
     each(str_thread, "thread")
 
 /* Everything that module_exec() makes or imports, so that traversing and freeing can't forget one. */
@@ -47,6 +54,9 @@
     each(no_values) \
     each(observers)               /* a list, which stays the same one */ \
     each(notify_begin) \
+    each(in_coroutine) \
+    each(in_unpatched_greenlet) \
+    each(attached)                /* what bind() returns where it attached the scope */ \
     each(notify_end) \
     each(default_make_dict) \
     each(default_attribute_error) \
@@ -66,7 +76,7 @@ typedef struct {
     Py_ssize_t scope_offset;      /* of a namespace's scope, or 0 if it has to be asked for */
     int ends_by_type;             /* an ended namespace has the shape of an open one */
     uint64_t plain_version;       /* of threading's dict, when threading.local was last seen to be the plain one */
-    uint64_t modules_version;     /* of sys.modules, when asyncio was last seen to be missing in it */
+    uint64_t modules_version;     /* of sys.modules, when flows_here() last saw that there is nothing to look at */
     unsigned long long scopes;    /* how many there were */
 } state;
 

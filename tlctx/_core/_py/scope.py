@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
-from tlctx._core.namespace import ENDED, NO_VALUES, EndedNamespace, Namespace, ended_namespace
-from tlctx._core.threads import current_record, in_coroutine, storage
+from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
+from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, EndedNamespace, Namespace, ended_namespace
+from tlctx._core.threads import current_record, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -88,8 +89,11 @@ class ScopeBase:
             self.thread = record.ident
             observers.notify_begin(self)
         self.thread = record.ident
-        if "asyncio" in _modules:
+        if "asyncio" in _modules or "trio" in _modules or "curio" in _modules:
             self._in_loop = in_coroutine()
+        if "greenlet" in _modules and in_unpatched_greenlet():
+            self._attach()
+            return ATTACHED
         impl = self._impl
         if impl.serial in record.locals and record.key not in impl.dicts:
             impl.dicts[record.key] = record.ref, namespace
@@ -99,6 +103,9 @@ class ScopeBase:
 
     def unbind(self, displaced: Namespace | None) -> None:
         """Take it off this thread again, with whatever scopes its code left open there."""
+        if displaced is ATTACHED:
+            self._detach()
+            return
         below = None if displaced is None else nearest_open(displaced)
         try:
             record = storage.here.record if threading.local is storage.kind else current_record()
@@ -165,8 +172,9 @@ class ScopeBase:
         if _observers:
             observers.notify_end(self, error)
 
-    def _run_late(self) -> None:
-        raise NotImplementedError
+    _run_late: Callable[[], None]
+    _attach: Callable[[], None]
+    _detach: Callable[[], None]
 
 
 def nearest_open(namespace: Namespace | None) -> Namespace | None:
