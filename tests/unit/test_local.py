@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 import os
 import pickle
 import sys
@@ -14,7 +15,6 @@ from typing import Any
 
 import greenlet
 import pytest
-from conftest import IMPLEMENTATIONS
 from support.growth import growth_of
 from support.helpers import PATIENCE, OnlyDeletes, OnlySets, in_foreign_thread, in_thread, run_program
 
@@ -34,8 +34,9 @@ def dicts_of(instance: Any) -> dict[int, Any]:
     return instance._local__impl.dicts  # type: ignore[no-any-return]
 
 
-def test_the_door_has_the_implementation_that_it_names() -> None:
-    assert tlctx.local is IMPLEMENTATIONS[tlctx.IMPLEMENTATION]
+def test_the_package_names_the_implementation_that_it_has(implementation: str) -> None:
+    assert tlctx.IMPLEMENTATION == implementation
+    assert inspect.isfunction(tlctx.local.__getattribute__) == (implementation == "python")
 
 
 # The structure
