@@ -1,20 +1,30 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests. They import inside, so that they use the copy of tlctx that a test runs on."""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["support.both"]
+pytest.register_assert_rewrite("support.files")
+
+
+def pytest_collection_finish() -> None:
+    # What is here by now stays until the end: a test's own gc.collect() need not look at it each time.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
-def implementation() -> str:
-    """The implementation that the test runs on."""
-    import tlctx  # of two copies the one that is active now: see support/both.py
+def implementation(request: pytest.FixtureRequest) -> str:
+    """The implementation that the test has to run on."""
+    from support.both import implementation_of
 
-    return tlctx.IMPLEMENTATION
+    return implementation_of(request.node)
 
 
 @pytest.fixture
@@ -23,6 +33,16 @@ def local() -> Any:
     import tlctx
 
     return tlctx.local
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """After the test no scope of `tlctx.ctx` is bound."""
+    from support.requests import nothing_is_current
+
+    yield
+    gc.collect()
+    assert nothing_is_current()
 
 
 def __getattr__(name: str) -> Any:

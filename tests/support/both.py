@@ -40,7 +40,12 @@ from tlctx._core import _local_py
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BOTH = ("unit/test_*.py", "integrations/test_flask*.py")
+BOTH = (
+    "unit/test_*.py",
+    "integrations/test_file_wrappers.py",
+    "integrations/test_flask*.py",
+    "integrations/test_gevent*.py",
+)
 """The files that run on both implementations."""
 TESTS = Path(__file__).resolve().parent.parent
 VARIABLE = "TLCTX_PURE_PYTHON"
@@ -115,10 +120,15 @@ class ImplementationModule(pytest.Module):
     """The module in such a file, on one implementation, which it has as its name."""
 
 
+def implementation_of(node: pytest.Item | pytest.Collector) -> str:
+    """The implementation that the test is for: the first copy's where it is not for one of both."""
+    module = node.getparent(ImplementationModule)
+    return tlctx.IMPLEMENTATION if module is None else module.name
+
+
 def active_for(node: pytest.Item | pytest.Collector) -> contextlib.AbstractContextManager[None]:
     """A block in which the copy that the test or the module is for is the active one."""
-    module = node.getparent(ImplementationModule)
-    return contextlib.nullcontext() if module is None else COPIES[module.name]()  # type: ignore[no-any-return]
+    return COPIES[implementation_of(node)]()  # type: ignore[no-any-return]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
