@@ -33,7 +33,7 @@ def test_a_timeout_by_signal_leaves_no_scope_bound_wherever_it_arrives() -> None
 
     done = threading.Event()
 
-    # Another thread that looks makes each step find its slot anew, in Python, where such an exception arrives.
+    # Another thread that looks makes each step find its cache entry anew, in Python, where such an exception arrives.
     def look() -> None:
         while not done.is_set():
             getattr(ctx, "x", None)

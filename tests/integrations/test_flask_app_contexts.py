@@ -16,6 +16,8 @@ from support.helpers import PATIENCE, Boom
 from tlctx import RequestContext, Scope
 from tlctx.flask import TLCtx
 
+WAYS_OUT = [ZeroDivisionError, SystemExit, KeyboardInterrupt]
+
 
 def test_an_app_context_outside_a_request_has_a_scope(app: Flask, ctx: Ctx, log: list[Any]) -> None:
     with app.app_context():
@@ -94,8 +96,9 @@ def test_a_block_with_the_client_leaves_nothing_open(app: Flask, ctx: Ctx, log: 
     assert Scope.of(ctx) is None
 
 
+@pytest.mark.parametrize("raised", WAYS_OUT)
 def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
-    app: Flask, ctx: Ctx, log: list[Any]
+    app: Flask, ctx: Ctx, log: list[Any], raised: type[BaseException]
 ) -> None:
     other_log: list[Any] = []
     other = Ctx(other_log)
@@ -103,13 +106,13 @@ def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
 
     @app.teardown_appcontext
     def fail(error: BaseException | None) -> None:
-        raise ZeroDivisionError
+        raise raised
 
-    with pytest.raises(ZeroDivisionError), app.app_context():
+    with pytest.raises(raised), app.app_context():
         assert ctx.work
         assert other.work
         ctx.callback(other_log.append, "closed")
-    assert (log, other_log) == (["ZeroDivisionError"], ["closed", "ZeroDivisionError"])
+    assert (log, other_log) == ([raised.__name__], ["closed", raised.__name__])
     assert Scope.of(ctx) is Scope.of(other) is None
 
 
@@ -126,13 +129,14 @@ def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app:
     assert Scope.of(ctx) is Scope.of(other) is None
 
 
-def test_an_init_that_raises_leaves_no_app_context_behind() -> None:
+@pytest.mark.parametrize("raised", WAYS_OUT)
+def test_an_init_that_raises_leaves_no_app_context_behind(raised: type[BaseException]) -> None:
     class Fails(RequestContext):
         def __init__(self) -> None:
-            raise Boom
+            raise raised
 
     app = Flask("fails")
     TLCtx(app, Fails())
-    with pytest.raises(Boom), app.app_context():
+    with pytest.raises(raised), app.app_context():
         pass
     assert not flask.has_app_context()

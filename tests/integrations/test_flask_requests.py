@@ -47,7 +47,7 @@ def test_an_application_factory_uses_init_app_and_one_context_may_serve_many_app
         assert app.test_client().get("/").text == f"{app.name} nobody"
 
 
-def test_without_a_context_it_is_the_one_at_the_door() -> None:
+def test_without_a_context_it_is_the_one_that_tlctx_exports() -> None:
     app = Flask("plain")
     TLCtx(app)
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(600)  # building fetches the build backend
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
-TWIN = f"tlctx/_core/_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
+EXTENSION = f"tlctx/_core/_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
@@ -71,17 +71,17 @@ def test_it_holds_the_package_whole_and_nothing_else(wheel: Path, source: Path) 
         for path in (source / "tlctx").rglob("*")
         if path.is_file() and path.suffix != ".c"
     }
-    assert names_in(wheel) == {*package, TWIN}
+    assert names_in(wheel) == {*package, EXTENSION}
     assert "tlctx/py.typed" in package
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
 
 
-def test_without_a_compiler_it_is_built_without_the_compiled_twin(source: Path, wheel: Path, tmp_path: Path) -> None:
-    assert names_in(build(source, tmp_path, CC="no-compiler-of-this-name")) == names_in(wheel) - {TWIN}
+def test_without_a_compiler_it_is_built_without_the_c_accelerator(source: Path, wheel: Path, tmp_path: Path) -> None:
+    assert names_in(build(source, tmp_path, CC="no-compiler-of-this-name")) == names_in(wheel) - {EXTENSION}
 
 
-def test_one_variable_builds_it_without_the_compiled_twin(source: Path, wheel: Path, tmp_path: Path) -> None:
-    assert names_in(build(source, tmp_path, TLCTX_PURE_PYTHON="1")) == names_in(wheel) - {TWIN}
+def test_one_variable_builds_it_without_the_c_accelerator(source: Path, wheel: Path, tmp_path: Path) -> None:
+    assert names_in(build(source, tmp_path, TLCTX_PURE_PYTHON="1")) == names_in(wheel) - {EXTENSION}
 
 
 @pytest.mark.parametrize(

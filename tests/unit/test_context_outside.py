@@ -175,3 +175,21 @@ def test_a_kept_reference_to_the_values_shows_nothing_and_takes_nothing(ctx: Ctx
             use("user")
     with pytest.raises(RequestEndedError, match="writing 'user'"):
         kept["user"] = "bob"
+
+
+def test_an_attribute_error_that_a_property_raises_itself_keeps_its_words() -> None:
+    class Mine(Ctx):
+        @property
+        def refused(self) -> int:
+            raise AttributeError("not for you")
+
+        @property
+        def misspelt(self) -> int:
+            return self.usr  # type: ignore[attr-defined,no-any-return]
+
+    mine = Mine()
+    with mine.scope():
+        with pytest.raises(AttributeError, match=r"^not for you$"):
+            _ = mine.refused
+        with pytest.raises(AttributeError, match=r"Mine has no 'usr' in scope .* did you mean 'user'"):
+            _ = mine.misspelt

@@ -7,6 +7,7 @@ import inspect
 import pickle
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from support.helpers import Payload, dicts_of, in_foreign_thread, in_thread
 
 import tlctx
 from tlctx._core import lifetime
+from tlctx._core.local import peek_dict, swap_dict
 
 
 def test_the_package_names_the_implementation_that_it_has(implementation: str) -> None:
@@ -68,14 +70,43 @@ def test_the_dict_can_not_be_assigned_or_deleted(local: Any) -> None:
 
 def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(local: Any) -> None:
     instance = local()
-    dead = Payload()
+    dead, dicts = Payload(), dicts_of(instance)
     for reference in (weakref.ref(dead), weakref.ref(Payload())):
         in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
-        dicts_of(instance)[id(threading.current_thread())] = (reference, {"x": "a dead thread's"})
+        dicts[id(threading.current_thread())] = (reference, {"x": "a dead thread's"})
         with pytest.raises(AttributeError):
             _ = instance.x
         instance.x = "mine"
         assert vars(instance) == {"x": "mine"}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda instance, impl: setattr(instance, "x", "mine"),
+        lambda instance, impl: delattr(instance, "x"),
+        lambda instance, impl: swap_dict(instance, {"x": "mine"}),
+        lambda instance, impl: impl.swap_dict({"x": "mine"}),
+        lambda instance, impl: peek_dict(instance),
+    ],
+    ids=["write", "delete", "swap_dict", "swap_dict of the map", "peek_dict"],
+)
+@pytest.mark.parametrize("dead", [False, True])
+def test_no_use_touches_or_returns_the_dict_of_a_dead_thread_that_had_this_ones_id(
+    local: Any, use: Callable[[Any, Any], Any], *, dead: bool
+) -> None:
+    instance, another = local(), Payload()
+    reference, values = weakref.ref(Payload() if dead else another), {"x": "a dead thread's"}
+    impl, dicts = instance._local__impl, dicts_of(instance)
+    in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
+    dicts[id(threading.current_thread())] = (reference, values)
+    try:
+        returned = use(instance, impl)
+    except AttributeError:
+        returned = None
+    assert returned is None
+    assert values == {"x": "a dead thread's"}
+    assert getattr(instance, "x", "mine") == "mine"
 
 
 def test_a_foreign_thread_is_not_known_by_a_dummy_thread_that_may_be_a_dead_ones(local: Any) -> None:

@@ -56,3 +56,36 @@ def test_a_hook_that_raises_is_an_error_after_the_one_it_was_told_of(local: Any)
     with pytest.raises(Boom) as raised:
         getattr(Raising(), "x")  # noqa: B009
     assert type(raised.value.__context__) is AttributeError
+
+
+def test_an_attribute_error_of_a_propertys_own_code_is_not_taken_for_a_missing_name(local: Any) -> None:
+    class Kept(local):  # type: ignore[misc]
+        def _local__absent(self, error: AttributeError) -> Any:
+            asked.append(error.name)
+            return Boom(error.name)
+
+        @property
+        def bare(self) -> Any:
+            raise AttributeError("bare")
+
+        @property
+        def of_another(self) -> Any:
+            raise AttributeError("of another", name="of_another", obj=object())
+
+        @property
+        def of_another_name(self) -> Any:
+            raise AttributeError("of another name", name="another", obj=self)
+
+        @property
+        def misspelt(self) -> Any:
+            return self.mispelt
+
+    asked: list[Any] = []
+    mine = Kept()
+    for name in ("bare", "of_another", "of_another_name"):
+        with pytest.raises(AttributeError, match=name.replace("_", " ")):
+            getattr(mine, name)
+    assert asked == []
+    with pytest.raises(Boom, match="mispelt"):
+        _ = mine.misspelt
+    assert asked == ["mispelt"]

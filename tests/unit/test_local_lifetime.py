@@ -133,3 +133,21 @@ def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals(l
     assert len(dicts_of(instance)) == 1
     assert len(known) == before
     assert not lifetime._ending
+
+
+def test_nothing_is_known_any_more_of_threads_that_have_ended(local: Any) -> None:
+    instance, together = local(), threading.Barrier(8)
+    idents: set[int] = set()
+
+    def touch() -> None:
+        instance.x = 1
+        idents.add(threading.get_ident())
+        together.wait(PATIENCE)  # so that each has an id of its own
+
+    threads = [threading.Thread(target=touch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(idents) == 8
+    assert not idents & set(lifetime._latest)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.contexts import UserCtx, seen
-from support.helpers import in_thread
+from support.helpers import Boom, in_thread
 
 from tlctx import OutsideRequestError, RequestEndedError, Scope
 
@@ -108,8 +108,8 @@ def test_plain_code_that_a_coroutine_calls_nests_scopes_as_anywhere(ctx: UserCtx
     assert asyncio.run(main()) == ["inner", "nobody", "teardown"]
 
 
-def test_a_bound_scope_comes_before_a_carried_one(ctx: UserCtx) -> None:
-    with ctx.scope(user="carried") as scope, scope.carried():
+def test_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
+    with ctx.scope(user="propagated") as scope, scope.carried():
         context = contextvars.copy_context()
 
     def serve() -> str:
@@ -131,3 +131,38 @@ def test_a_thread_that_inherited_context_variables_sees_nothing(ctx: UserCtx, mo
             in_thread(lambda: inherited.run(setattr, ctx, "user", "x"))
         monkeypatch.undo()
         assert in_thread(lambda: inherited.run(seen, ctx)) == "of another request"
+
+
+def test_a_propagated_scope_is_seen_in_its_own_context_only(ctx: UserCtx) -> None:
+    other = UserCtx()
+    scope = Scope(ctx)
+    scope.namespace["user"] = "bob"
+    with scope.carried():
+        propagated = contextvars.copy_context()
+    assert in_thread(lambda: propagated.run(seen, ctx)) == "bob"
+    assert in_thread(lambda: propagated.run(seen, other)) == "nothing"
+    assert in_thread(lambda: propagated.run(Scope.of, other)) is None
+    scope.close()
+
+
+def test_whatever_is_asked_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
+    propagated = Scope(ctx)
+    with propagated.carried():
+        context = contextvars.copy_context()
+
+    def serve() -> list[Any]:
+        with ctx.scope(user="served here", more=1) as scope:
+            looks = (lambda: Scope.of(ctx) is scope, lambda: list(ctx), lambda: ctx.get("user"))
+            return [context.run(look) for look in looks]
+
+    assert in_thread(serve) == [True, ["user", "more"], "served here"]
+    propagated.close()
+
+
+def test_a_scope_is_propagated_for_the_time_of_the_block_also_when_that_raises(ctx: UserCtx) -> None:
+    scope = Scope(ctx)
+    with pytest.raises(Boom), scope.carried():
+        assert seen(ctx) == "nobody"
+        raise Boom
+    assert seen(ctx) == "nothing"
+    scope.close()

@@ -169,3 +169,55 @@ def test_a_part_that_passes_on_the_exception_it_was_told_of_has_not_failed(ctx: 
     with ctx.scope() as scope:
         ctx.enter_context(PassesOn())
         scope.fail(Boom("handled"))
+
+
+class RaisesAtTheEnd:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exc: object) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told-of-an-error", "without-an-error"])
+def test_no_error_of_a_context_manager_is_lost_either(ctx: UserCtx, *, told: bool) -> None:
+    handled, first, second = (Boom(text) for text in ("handled", "first", "second"))
+    scope = Scope(ctx)
+    scope.enter_context(RaisesAtTheEnd(second))
+    scope.enter_context(RaisesAtTheEnd(first))
+    if told:
+        scope.fail(handled)
+    with pytest.raises(Boom) as caught:
+        scope.close()
+    assert caught.value is second
+    assert errors.chain(second) == [second, first, *([handled] if told else [])]
+
+
+def test_whoever_follows_the_errors_that_a_teardown_raised_twice_comes_to_an_end(ctx: UserCtx) -> None:
+    first, second = Boom("first"), Boom("second")
+    scope = Scope(ctx)
+    for error in (first, second, first):
+        scope.callback(raising, error)
+    with pytest.raises(Boom, match="first"):
+        scope.close()
+    error_before: BaseException | None = first
+    for _ in range(5):
+        error_before = error_before and error_before.__context__
+    assert error_before is None
+
+
+def test_an_endless_chain_of_errors_is_told_once() -> None:
+    first, second = Boom("first"), Boom("second")
+    first.__context__, second.__context__ = second, first
+    assert errors.chain(first) == [first, second]
+
+
+def test_the_exception_that_ends_a_scope_comes_before_one_that_was_handled(ctx: UserCtx) -> None:
+    learned: list[Any] = []
+    handled, ending = Boom("handled"), Boom("ending")
+    with pytest.raises(Boom, match="ending"), ctx.scope() as scope:
+        ctx.enter_context(contextlib.ExitStack()).push(lambda *exc: learned.append(exc[1]))
+        scope.fail(handled)
+        raise ending
+    assert learned == [ending]

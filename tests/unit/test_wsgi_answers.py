@@ -7,8 +7,9 @@ import threading
 from typing import Any
 
 import pytest
-from support.helpers import Boom, raising
+from support.helpers import Boom, raising, start_nothing
 from support.requests import Recorder, Request, hello, nothing_is_current
+from werkzeug.test import create_environ
 
 from tlctx import ContextMiddleware, RequestContext, ctx
 
@@ -132,3 +133,30 @@ def test_what_is_no_app_no_context_or_no_function_is_refused() -> None:
     wrong = {}
     with pytest.raises(TypeError, match="initialize must be a function of the environ, not dict"):
         ContextMiddleware(hello, ctx, wrong)
+
+
+def test_the_first_values_are_assigned_after_the_contexts_init() -> None:
+    class Begins(RequestContext):
+        user: str = "nobody"
+
+        def __init__(self) -> None:
+            self.seen = self.user
+            self.user = "of init"
+
+    def app(environ: Any, start_response: Any) -> Any:
+        return [begins.seen, begins.user]
+
+    begins = Begins()
+    middleware = ContextMiddleware(app, begins, lambda environ: {"user": f"after {begins.user}"})
+    assert middleware(create_environ("/"), start_nothing) == ["nobody", "after of init"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_may_end_the_process_goes_on_also_out_of_the_teardown_of_a_request_that_failed(error: Any) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(raising, error("teardown"))
+        raise Boom("app")
+
+    with pytest.raises(error, match="teardown") as raised:
+        Request(app)()
+    assert isinstance(raised.value.__context__, Boom)

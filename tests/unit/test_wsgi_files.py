@@ -14,7 +14,7 @@ import werkzeug.wsgi
 from support.files import check_a_file_that_is_closed, check_a_file_that_is_dropped
 from support.requests import Request, send_file, stream
 
-from tlctx import ctx
+from tlctx import Scope, ctx
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -101,4 +101,71 @@ def test_without_a_file_wrapper_a_file_is_a_stream_like_any_other() -> None:
     request.environ.pop("wsgi.file_wrapper", None)
     assert list(request()) == [b"one\n", b"two\n"]
     request.body.close()
+    assert request.ended == [(None, "ann")]
+
+
+class Closing:
+    """A file wrapper that notes what it can read when it is closed."""
+
+    def __init__(self, file: Any, size: int = 0) -> None:
+        self.file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.file)
+
+    def close(self) -> None:
+        closed.append((ctx.get("user") if Scope.of(ctx) else "over", len(ended)))
+
+
+closed: list[Any] = []
+ended: list[Any] = []
+
+
+def test_a_file_is_closed_before_its_scope_ends_and_each_close_reaches_it() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        body = send_file(environ, start_response)
+        ctx.callback(ended.append, "ended")
+        return body
+
+    closed.clear()
+    ended.clear()
+    body = Request(app, **{"wsgi.file_wrapper": Closing})()
+    body.close()
+    assert (closed, ended) == ([("ann", 0)], ["ended"])
+    body.close()
+    assert (closed, ended) == ([("ann", 0), ("over", 1)], ["ended"])
+
+
+def test_a_file_wrapper_without_a_close_of_its_own_may_be_closed_twice() -> None:
+    class Wrapper:
+        def __init__(self, file: Any, size: int = 0) -> None: ...
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(())
+
+    request = Request(send_file, **{"wsgi.file_wrapper": Wrapper})
+    body = request()
+    body.close()
+    body.close()
+    assert request.ended == [(None, "ann")]
+
+
+class EqualToAll(TakesNoAttributes):
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+def test_a_body_that_only_claims_to_be_what_the_file_wrapper_made_is_a_stream() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        send_file(environ, start_response)
+        return EqualToAll([b"a"])
+
+    request = Request(app, **{"wsgi.file_wrapper": lambda file, size=0: EqualToAll(file)})
+    body = request()
+    assert request.ended == []
+    assert list(body) == [b"a"]
+    body.close()
     assert request.ended == [(None, "ann")]

@@ -108,3 +108,15 @@ def test_two_contexts_nested_each_see_their_own() -> None:
     outer = ContextMiddleware(ContextMiddleware(app, other), ctx, lambda environ: {"user": "ann"})
     assert Client(outer).get("/", buffered=True).data == b"ann other"
     assert Scope.of(other) is None
+
+
+def test_in_a_scope_of_ones_own_a_request_gets_another_although_its_environ_says_as_little() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        if "inner" in environ:
+            return [ctx.get("user")]
+        environ["inner"] = True
+        with ctx.scope(user="of the block"):
+            return [*middleware(environ, start_nothing), ctx.user]
+
+    middleware = ContextMiddleware(app, ctx)
+    assert middleware({}, start_nothing) == [None, "of the block"]  # type: ignore[comparison-overlap]

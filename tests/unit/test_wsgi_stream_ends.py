@@ -153,3 +153,36 @@ def test_what_fails_while_a_dropped_body_is_closed_is_logged(caplog: pytest.LogC
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     assert "Boom: teardown" in caplog.text
     assert request.ended == [(Boom, None)]
+
+
+@pytest.mark.parametrize("error", [Boom, KeyboardInterrupt, SystemExit])
+def test_nothing_that_the_teardown_of_a_dropped_body_raises_gets_out_of_the_finalizer(
+    error: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(raising, error("teardown"))
+        return iter([b"a"])
+
+    unraisable: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+    request = Request(app)
+    request()
+    del request.body
+    assert request.ended == [(error, None)]
+    assert unraisable == []
+
+
+def test_what_may_end_the_process_goes_on_although_the_teardown_raises_the_like() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(raising, KeyboardInterrupt("teardown"))
+
+        def body() -> Iterator[bytes]:
+            raise SystemExit("stream")
+            yield b"never"
+
+        return body()
+
+    request = Request(app)
+    with pytest.raises(SystemExit, match="stream"):
+        next(request())
+    assert request.ended == [(KeyboardInterrupt, None)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.helpers import in_thread
-from support.requests import Request, Sized, nothing_is_current, stream
+from support.requests import Request, Sized, answer, nothing_is_current, stream
 
 from tlctx import OutsideRequestError, ctx
 
@@ -120,3 +120,24 @@ def test_an_empty_stream_and_one_never_touched_end_too() -> None:
         take(request())
         request.body.close()
         assert request.ended == [(None, "ann")]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, bytes, str])
+def test_a_list_whose_class_has_code_of_its_own_is_a_stream(kind: Any) -> None:
+    class WithCode(kind):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            yield ctx.user.encode()
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.user = "ann"
+        return WithCode()
+
+    request = Request(app)
+    body = request()
+    assert request.ended == []
+    assert list(body) == [b"ann"]
+    body.close()
+    assert request.ended == [(None, "ann")]
+    without_teardown = answer(app)
+    assert list(without_teardown) == [b"ann"]
+    without_teardown.close()
