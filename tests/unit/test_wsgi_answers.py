@@ -148,7 +148,8 @@ def test_the_first_values_are_assigned_after_the_contexts_init() -> None:
 
     begins = Begins()
     middleware = ContextMiddleware(app, begins, lambda environ: {"user": f"after {begins.user}"})
-    assert middleware(create_environ("/"), start_nothing) == ["nobody", "after of init"]
+    answer: Any = middleware(create_environ("/"), start_nothing)
+    assert answer == ["nobody", "after of init"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

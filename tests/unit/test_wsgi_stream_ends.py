@@ -175,12 +175,7 @@ def test_nothing_that_the_teardown_of_a_dropped_body_raises_gets_out_of_the_fina
 def test_what_may_end_the_process_goes_on_although_the_teardown_raises_the_like() -> None:
     def app(environ: Any, start_response: Any) -> Any:
         ctx.callback(raising, KeyboardInterrupt("teardown"))
-
-        def body() -> Iterator[bytes]:
-            raise SystemExit("stream")
-            yield b"never"
-
-        return body()
+        return (raising(SystemExit("stream")) for _ in range(1))
 
     request = Request(app)
     with pytest.raises(SystemExit, match="stream"):
