@@ -17,9 +17,9 @@ def log() -> list[Any]:
 
 @pytest.fixture
 def ctx(log: list[Any]) -> Any:
-    from support.flask_app import Ctx
+    from support.flask_app import WorkCtx
 
-    return Ctx(log)
+    return WorkCtx(log)
 
 
 @pytest.fixture

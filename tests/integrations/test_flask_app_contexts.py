@@ -10,7 +10,7 @@ from typing import Any
 import flask
 import pytest
 from flask import Flask, g
-from support.flask_app import Ctx
+from support.flask_app import WorkCtx
 from support.helpers import PATIENCE, Boom
 
 from tlctx import RequestContext, Scope
@@ -19,7 +19,7 @@ from tlctx.flask import TLCtx
 WAYS_OUT = [ZeroDivisionError, SystemExit, KeyboardInterrupt]
 
 
-def test_an_app_context_outside_a_request_has_a_scope(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_an_app_context_outside_a_request_has_a_scope(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     with app.app_context():
         assert ctx.work == "work of nobody"
         ctx.user = "script"
@@ -34,14 +34,14 @@ def test_an_app_context_outside_a_request_has_a_scope(app: Flask, ctx: Ctx, log:
         assert ctx.user == "nobody"
 
 
-def test_it_learns_of_the_exception_that_ends_it(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_it_learns_of_the_exception_that_ends_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     with pytest.raises(Boom), app.app_context():
         assert ctx.work
         raise Boom
     assert log == ["Boom"]
 
 
-def test_a_command_has_one(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_a_command_has_one(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     @app.cli.command("greet")
     def greet() -> None:
         print(ctx.work)  # noqa: T201
@@ -69,7 +69,7 @@ def test_the_shell_has_one(tmp_path: Path) -> None:
     assert "this is ann <AnyContext in scope #1: user>" in shell.stdout
 
 
-def test_inside_a_request_an_app_context_joins_the_requests_scope(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_inside_a_request_an_app_context_joins_the_requests_scope(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     @app.get("/")
     def index() -> str:
         with app.app_context():
@@ -81,7 +81,7 @@ def test_inside_a_request_an_app_context_joins_the_requests_scope(app: Flask, ct
     assert log == ["done for ann"]
 
 
-def test_a_block_with_the_client_leaves_nothing_open(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_a_block_with_the_client_leaves_nothing_open(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     @app.get("/")
     def index() -> str:
         g.kept = ctx.user
@@ -98,10 +98,10 @@ def test_a_block_with_the_client_leaves_nothing_open(app: Flask, ctx: Ctx, log: 
 
 @pytest.mark.parametrize("raised", WAYS_OUT)
 def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
-    app: Flask, ctx: Ctx, log: list[Any], raised: type[BaseException]
+    app: Flask, ctx: WorkCtx, log: list[Any], raised: type[BaseException]
 ) -> None:
     other_log: list[Any] = []
-    other = Ctx(other_log)
+    other = WorkCtx(other_log)
     TLCtx(app, other)
 
     @app.teardown_appcontext
@@ -116,8 +116,8 @@ def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
     assert Scope.of(ctx) is Scope.of(other) is None
 
 
-def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app: Flask, ctx: Ctx) -> None:
-    other = Ctx([])
+def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app: Flask, ctx: WorkCtx) -> None:
+    other = WorkCtx([])
     TLCtx(app, other)
 
     def fail() -> None:

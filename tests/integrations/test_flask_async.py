@@ -9,11 +9,11 @@ from typing import Any
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from asgiref.wsgi import WsgiToAsgi
 from flask import Flask
-from support.flask_app import Ctx
+from support.flask_app import WorkCtx
 from support.helpers import PATIENCE, Boom
 
 
-def test_an_async_view_reads_what_was_set_before_and_what_it_sets_is_read_after(app: Flask, ctx: Ctx) -> None:
+def test_an_async_view_reads_what_was_set_before_and_what_it_sets_is_read_after(app: Flask, ctx: WorkCtx) -> None:
     threads: list[Any] = []
 
     @app.before_request
@@ -38,7 +38,7 @@ def test_an_async_view_reads_what_was_set_before_and_what_it_sets_is_read_after(
     assert threads[0] != threads[1], "the view ran on the same thread: this shows nothing"
 
 
-def test_tasks_and_other_threads_of_an_async_view_share_its_scope(app: Flask, ctx: Ctx) -> None:
+def test_tasks_and_other_threads_of_an_async_view_share_its_scope(app: Flask, ctx: WorkCtx) -> None:
     async def one(name: str) -> str:
         await asyncio.sleep(0)
         setattr(ctx, name, f"{name} of {ctx.user}")
@@ -62,7 +62,7 @@ def test_tasks_and_other_threads_of_an_async_view_share_its_scope(app: Flask, ct
     ]  # fmt: skip
 
 
-def test_an_async_views_exception_rolls_back_too(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_an_async_views_exception_rolls_back_too(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     app.config["PROPAGATE_EXCEPTIONS"] = False
 
     @app.get("/")
@@ -74,7 +74,7 @@ def test_an_async_views_exception_rolls_back_too(app: Flask, ctx: Ctx, log: list
     assert log == ["Boom"]
 
 
-def test_two_async_requests_on_one_shared_event_loop_each_see_their_own(app: Flask, ctx: Ctx) -> None:
+def test_two_async_requests_on_one_shared_event_loop_each_see_their_own(app: Flask, ctx: WorkCtx) -> None:
     together = asyncio.Barrier(2)
 
     @app.get("/")
@@ -112,7 +112,7 @@ def test_two_async_requests_on_one_shared_event_loop_each_see_their_own(app: Fla
     assert asyncio.run(main()) == [b"ann ann ann ann ann ann ann", b"bob bob bob bob bob bob bob"]
 
 
-def test_a_request_from_inside_a_coroutine_may_open_scopes(app: Flask, ctx: Ctx) -> None:
+def test_a_request_from_inside_a_coroutine_may_open_scopes(app: Flask, ctx: WorkCtx) -> None:
     @app.get("/")
     def index() -> str:
         with ctx.scope(user="inner"):

@@ -12,21 +12,23 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
-from support.flask_app import Ctx, failing_app
+from support.flask_app import WorkCtx, failing_app
 from support.helpers import Boom
 
 from tlctx import RequestContext, per_request
 from tlctx.flask import TLCtx
 
 
-def test_the_exception_behind_a_500_reaches_the_scope(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_the_exception_behind_a_500_reaches_the_scope(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     client = failing_app(app, ctx)
     assert client.get("/boom").status_code == 500
     assert client.get("/503").status_code == 503
     assert log == ["Boom", "ServiceUnavailable"]
 
 
-def test_so_does_one_that_a_handler_of_yours_answers_with_a_500(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_an_exception_that_a_handler_of_yours_answers_with_a_500_reaches_the_scope(
+    app: Flask, ctx: WorkCtx, log: list[Any]
+) -> None:
     @app.errorhandler(Boom)
     def on_boom(error: Boom) -> Any:
         return {"sorry": ctx.user}, 500
@@ -38,14 +40,14 @@ def test_so_does_one_that_a_handler_of_yours_answers_with_a_500(app: Flask, ctx:
     assert log == ["Boom", "KeyError"]
 
 
-def test_an_answer_below_500_is_no_failure(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_an_answer_below_500_is_no_failure(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     app.errorhandler(KeyError)(lambda error: ("not found", 404))
     client = failing_app(app, ctx)
     assert [client.get(f"/{kind}").status_code for kind in ("key", "404", "403", "returned")] == [404, 404, 403, 500]
     assert log == ["done for nobody"] * 4
 
 
-def test_an_exception_that_flask_lets_through_reaches_it_too(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_an_exception_that_flask_lets_through_reaches_it_too(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     client = failing_app(app, ctx)
     app.config["PROPAGATE_EXCEPTIONS"] = True
     with pytest.raises(Boom):
@@ -55,7 +57,7 @@ def test_an_exception_that_flask_lets_through_reaches_it_too(app: Flask, ctx: Ct
     assert log == ["Boom", "SystemExit"]
 
 
-def test_an_exception_in_an_after_request_function_reaches_it(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_an_exception_in_an_after_request_function_reaches_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     client = failing_app(app, ctx)
 
     @app.after_request
@@ -105,7 +107,7 @@ def test_a_session_commits_after_a_good_answer_and_rolls_back_on_a_500() -> None
     engine.dispose()
 
 
-def test_a_handled_exception_that_a_teardown_passes_on_does_not_spoil_the_answer(app: Flask, ctx: Ctx) -> None:
+def test_a_handled_exception_that_a_teardown_passes_on_does_not_spoil_the_answer(app: Flask, ctx: WorkCtx) -> None:
     class PassesOn:
         def __enter__(self) -> None: ...
         def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:

@@ -12,7 +12,7 @@ import flask
 import pytest
 from flask import Flask, render_template_string, send_file, stream_with_context
 from jinja2 import DictLoader
-from support.flask_app import Ctx
+from support.flask_app import WorkCtx
 from support.helpers import PATIENCE
 
 import tlctx
@@ -20,7 +20,7 @@ from tlctx import OutsideRequestError
 from tlctx.flask import TLCtx
 
 
-def test_every_request_is_fresh_and_gone_after_it(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_every_request_is_fresh_and_gone_after_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     @app.get("/")
     def index() -> str:
         before, ctx.word = ctx.get("word"), "left behind?"
@@ -34,7 +34,7 @@ def test_every_request_is_fresh_and_gone_after_it(app: Flask, ctx: Ctx, log: lis
     assert log == ["done for ann", "done for bob"]
 
 
-def test_an_application_factory_uses_init_app_and_one_context_may_serve_many_apps(ctx: Ctx) -> None:
+def test_an_application_factory_uses_init_app_and_one_context_may_serve_many_apps(ctx: WorkCtx) -> None:
     extension = TLCtx(ctx=ctx)
 
     def create_app(name: str) -> Flask:
@@ -59,10 +59,10 @@ def test_without_a_context_it_is_the_one_that_tlctx_exports() -> None:
     assert app.test_client().get("/").text == "ann"
 
 
-def test_a_second_time_for_the_same_app_and_a_wrong_context_are_refused(app: Flask, ctx: Ctx) -> None:
+def test_a_second_time_for_the_same_app_and_a_wrong_context_are_refused(app: Flask, ctx: WorkCtx) -> None:
     with pytest.raises(RuntimeError, match="<Flask 'notes'> has this context already"):
         TLCtx(app, ctx)
-    wrong: Any = Ctx
+    wrong: Any = WorkCtx
     with pytest.raises(TypeError, match="give an instance, not the class"):
         TLCtx(Flask("other"), wrong)
 
@@ -74,7 +74,7 @@ def test_templates_and_the_macros_they_import_see_it(app: Flask) -> None:
     assert app.test_client().get("/", headers={"X-User": "ann"}).text == "ann ann False"
 
 
-def test_hooks_and_teardown_functions_of_flask_see_it(app: Flask, ctx: Ctx) -> None:
+def test_hooks_and_teardown_functions_of_flask_see_it(app: Flask, ctx: WorkCtx) -> None:
     seen: list[str] = []
 
     @app.before_request
@@ -93,7 +93,7 @@ def test_hooks_and_teardown_functions_of_flask_see_it(app: Flask, ctx: Ctx) -> N
     assert seen == ["before ann", "after ann", "teardown ann", "appcontext ann"]
 
 
-def test_a_streamed_answer_goes_on_in_its_scope(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_a_streamed_answer_goes_on_in_its_scope(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     @app.get("/")
     def index() -> Any:
         def rows() -> Iterator[str]:
@@ -111,7 +111,7 @@ def test_a_streamed_answer_goes_on_in_its_scope(app: Flask, ctx: Ctx, log: list[
     assert log == ["done for bob", "done for ann"]
 
 
-def test_the_request_has_ended_when_the_test_client_returns(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_the_request_has_ended_when_the_test_client_returns(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     app.add_url_rule("/", view_func=lambda: ctx.work)
     with app.test_client() as client:
         answer = client.get("/")
@@ -120,7 +120,7 @@ def test_the_request_has_ended_when_the_test_client_returns(app: Flask, ctx: Ctx
 
 
 def test_an_abandoned_stream_that_poisons_flasks_own_context_leaves_ours_alone(
-    app: Flask, ctx: Ctx, log: list[Any], caplog: pytest.LogCaptureFixture
+    app: Flask, ctx: WorkCtx, log: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     @app.get("/stream")
     def stream() -> Any:
@@ -147,14 +147,14 @@ def test_an_abandoned_stream_that_poisons_flasks_own_context_leaves_ours_alone(
     assert len(log) == 1
 
 
-def test_a_file_is_sent(app: Flask, ctx: Ctx, log: list[Any]) -> None:
+def test_a_file_is_sent(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     app.add_url_rule("/", view_func=lambda: ctx.work and send_file(io.BytesIO(b"content"), "text/plain"))
     answer = app.test_client().get("/")
     assert (answer.data, answer.content_length) == (b"content", 7)
     assert log == ["done for nobody"]
 
 
-def test_a_request_made_inside_a_view_gets_its_own_scope(app: Flask, ctx: Ctx) -> None:
+def test_a_request_made_inside_a_view_gets_its_own_scope(app: Flask, ctx: WorkCtx) -> None:
     app.add_url_rule("/inner", view_func=lambda: ctx.user)
 
     @app.get("/")

@@ -105,7 +105,7 @@ if tlctx.IMPLEMENTATION == "c":
     COPIES["python"] = PurePythonCopy().active
 
 
-class TestFile(pytest.File):
+class FileOnBoth(pytest.File):
     """A file of `BOTH`."""
 
     def collect(self) -> Iterator[ImplementationModule]:
@@ -142,7 +142,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if any(module_path.match(f"{TESTS}/{pattern}") for pattern in BOTH):
-        return TestFile.from_parent(parent, path=module_path)
+        return FileOnBoth.from_parent(parent, path=module_path)
     return None
 
 

@@ -11,7 +11,7 @@ from support.helpers import Boom
 from tlctx import RequestContext, per_request
 
 
-class Ctx(RequestContext):
+class WorkCtx(RequestContext):
     user: str = "nobody"
     word: str
 
@@ -29,7 +29,7 @@ class Ctx(RequestContext):
             self.log.append(f"done for {self.user}")
 
 
-def failing_app(app: Flask, ctx: Ctx) -> Any:
+def failing_app(app: Flask, ctx: WorkCtx) -> Any:
     @app.get("/<kind>")
     def index(kind: str) -> Any:
         assert ctx.work
