@@ -1,34 +1,53 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests. They import inside, so that they use the copy of tlctx that a test runs on."""
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
-import os
-import sysconfig
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tlctx._core import _local_py
-
-try:
-    from tlctx._core import _local_c
-except ImportError:
-    if os.environ.get("CI") == "true" and not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        raise  # or the tests would run on one twin only, and look as if on both
-    _local_c = None  # type: ignore[assignment]
-
-IMPLEMENTATIONS: dict[str, Any] = {"python": _local_py.local}
-"""Every twin of `local` that is here, by the name that `tlctx.IMPLEMENTATION` has for it."""
-if _local_c is not None:
-    IMPLEMENTATIONS["c"] = _local_c.local
+pytest_plugins = ["support.both"]
+pytest.register_assert_rewrite("support.files")
 
 
-@pytest.fixture(params=list(IMPLEMENTATIONS))
-def implementation(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def pytest_collection_finish() -> None:
+    # What is here by now stays until the end: a test's own gc.collect() need not look at it each time.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
-def local(implementation: str) -> Any:
-    """The class, once for each implementation."""
-    return IMPLEMENTATIONS[implementation]
+def implementation(request: pytest.FixtureRequest) -> str:
+    """The implementation that the test has to run on."""
+    from support.both import implementation_of
+
+    return implementation_of(request.node)
+
+
+@pytest.fixture
+def local() -> Any:
+    """`tlctx.local`, of the implementation that the test runs on."""
+    import tlctx
+
+    return tlctx.local
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """After the test no scope of `tlctx.ctx` is bound."""
+    from support.requests import nothing_is_current
+
+    yield
+    gc.collect()
+    assert nothing_is_current()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "IMPLEMENTATIONS":
+        from support.both import IMPLEMENTATIONS
+
+        return IMPLEMENTATIONS
+    raise AttributeError(name)

@@ -12,14 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.checkout import copy_sources, need_compiler
 from support.helpers import PATIENCE
 
 pytestmark = pytest.mark.timeout(600)  # building fetches the build backend
 
-CHECKOUT = Path(__file__).parent.parent.parent
 
-
-TWIN = f"tlctx/_core/_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
+EXTENSION = f"tlctx/_core/_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
@@ -42,10 +41,7 @@ def _run(*command: str, cwd: Path, check: bool, **environment: str) -> subproces
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("source")
-    for name in run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=CHECKOUT).splitlines():
-        if (CHECKOUT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes((CHECKOUT / name).read_bytes())
+    copy_sources(target)
     return target
 
 
@@ -62,26 +58,31 @@ def names_in(wheel: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_compiler()
     return build(source, tmp_path_factory.mktemp("dist"), TLCTX_REQUIRE_C="1")
 
 
-def test_it_holds_the_package_whole_and_nothing_else(wheel: Path, source: Path) -> None:
-    package = {
+def package_in(source: Path) -> set[str]:
+    return {
         str(path.relative_to(source))
         for path in (source / "tlctx").rglob("*")
-        if path.is_file() and path.suffix != ".c"
+        if path.is_file() and path.suffix not in (".c", ".h")
     }
-    assert names_in(wheel) == {*package, TWIN}
+
+
+def test_it_holds_the_package_whole_and_nothing_else(wheel: Path, source: Path) -> None:
+    package = package_in(source)
+    assert names_in(wheel) == {*package, EXTENSION}
     assert "tlctx/py.typed" in package
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
 
 
-def test_without_a_compiler_it_is_built_without_the_compiled_twin(source: Path, wheel: Path, tmp_path: Path) -> None:
-    assert names_in(build(source, tmp_path, CC="no-compiler-of-this-name")) == names_in(wheel) - {TWIN}
+def test_without_a_compiler_it_is_built_without_the_c_accelerator(source: Path, tmp_path: Path) -> None:
+    assert names_in(build(source, tmp_path, CC="no-compiler-of-this-name")) == package_in(source)
 
 
-def test_one_variable_builds_it_without_the_compiled_twin(source: Path, wheel: Path, tmp_path: Path) -> None:
-    assert names_in(build(source, tmp_path, TLCTX_PURE_PYTHON="1")) == names_in(wheel) - {TWIN}
+def test_one_variable_builds_it_without_the_c_accelerator(source: Path, tmp_path: Path) -> None:
+    assert names_in(build(source, tmp_path, TLCTX_PURE_PYTHON="1")) == package_in(source)
 
 
 @pytest.mark.parametrize(

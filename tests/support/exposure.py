@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.util import FileWrapper
 
+from support.helpers import Boom, raise_boom, start_nothing
 from werkzeug.test import create_environ
 
 import tlctx
@@ -20,10 +21,6 @@ MARKER = "s3cret"
 PACKAGE = Path(tlctx.__file__).parent
 
 
-class Boom(Exception):
-    pass
-
-
 class Secret:
     """A value that shows itself to whoever asks for its text."""
 
@@ -31,11 +28,7 @@ class Secret:
         return MARKER
 
 
-def fail() -> Any:
-    raise Boom
-
-
-class Ctx(RequestContext):
+class SecretCtx(RequestContext):
     user: Any = Secret()
     token: Any
     unset: Any
@@ -54,7 +47,7 @@ class Ctx(RequestContext):
 
     @per_request
     def failing_generator(self) -> Iterator[Secret]:
-        yield fail()
+        yield raise_boom()
 
     @per_request
     def ended_meanwhile(self) -> Secret:
@@ -68,7 +61,7 @@ class Ctx(RequestContext):
         raise Boom
 
 
-ctx: Any = Ctx()
+ctx: Any = SecretCtx()
 anything: Any = tlctx.ctx
 
 
@@ -87,9 +80,6 @@ def filled() -> Iterator[Scope]:
 
 
 # Requests
-
-
-def start_nothing(*_: Any) -> Any: ...
 
 
 def in_a_list(environ: Any, start_response: Any) -> Any:
@@ -135,7 +125,7 @@ def serve(app: Any, initialize: Any = None) -> dict[str, Any]:
     return environ
 
 
-def raising(*_: Any) -> Any:
+def fill_and_raise(*_: Any) -> Any:
     fill()
     raise Boom
 
@@ -158,7 +148,7 @@ def unclosable(environ: Any, start_response: Any) -> Any:
 
 def failing_teardown(app: Any) -> Any:
     def serve(environ: Any, start_response: Any) -> Any:
-        ctx.callback(raising)
+        ctx.callback(fill_and_raise)
         return app(environ, start_response)
 
     return serve

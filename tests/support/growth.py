@@ -1,4 +1,4 @@
-"""What repeated work leaves behind: memory blocks, and references to what the compiled twin shares."""
+"""What repeated work leaves behind: memory blocks, and references to what the C accelerator shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several test files need: threads of both kinds, programs of their own, and descriptors that do one thing."""
+"""What several test files need: threads of both kinds, programs of their own, errors, and objects that do one thing."""
 
 from __future__ import annotations
 
@@ -90,3 +90,36 @@ class OnlySets:
 class OnlyDeletes:
     def __delete__(self, instance: Any) -> None:
         vars(instance)["deleted_through"] = True
+
+
+class Sharing:
+    """Any object, whose attributes are somebody else's dict."""
+
+
+class Payload:
+    """Something that can be watched while it dies."""
+
+
+class Boom(Exception):
+    """What code under test raises."""
+
+
+class Timeout(Exception):
+    """What a signal handler raises."""
+
+
+def raising(error: BaseException) -> NoReturn:
+    raise error
+
+
+def raise_boom(*_: Any) -> NoReturn:
+    raise Boom
+
+
+def start_nothing(*_: Any) -> Any:
+    """A `start_response` whose caller nobody answers."""
+
+
+def dicts_of(instance: Any) -> dict[int, Any]:
+    """The map of a `local`, from a thread's id to a reference to it and its dict."""
+    return instance._local__impl.dicts  # type: ignore[no-any-return]

@@ -6,7 +6,6 @@ import importlib
 import unittest
 from typing import Any
 
-from conftest import IMPLEMENTATIONS
 from support.helpers import missing
 
 import tlctx
@@ -23,16 +22,5 @@ if cpython is None:
 
 else:
 
-    class TestPython(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
-        _local = IMPLEMENTATIONS["python"]
-
-    if "c" in IMPLEMENTATIONS:
-
-        class TestC(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
-            _local = IMPLEMENTATIONS["c"]
-
-
-def test_the_suite_covers_every_implementation() -> None:
-    covered = {case._local for case in (globals().get("TestC"), globals().get("TestPython")) if case}
-    assert cpython is None or covered == set(IMPLEMENTATIONS.values())
-    assert tlctx.local in IMPLEMENTATIONS.values()
+    class TestLocal(unittest.TestCase, cpython.BaseLocalTest):  # type: ignore[misc]
+        _local = tlctx.local

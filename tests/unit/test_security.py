@@ -16,9 +16,8 @@ import pytest
 from support.exposure import (
     APPS,
     MARKER,
-    Boom,
-    Ctx,
     Secret,
+    SecretCtx,
     anything,
     as_repr,
     begun,
@@ -36,6 +35,7 @@ from support.exposure import (
     shown,
     unclosable,
 )
+from support.helpers import Boom
 
 from tlctx import ContextMiddleware, Scope, local
 
@@ -84,10 +84,10 @@ THINGS: dict[str, Callable[[], Any]] = {
     "vars() of a context": lambda: vars(ctx),
     "a local": plain_local,
     "the middleware": lambda: ContextMiddleware(in_a_list, ctx, lambda environ: {"token": Secret()}),
-    "a field without a default": lambda: vars(Ctx)["token"],
-    "a field with a default": lambda: vars(Ctx)["user"],
-    "a per_request": lambda: vars(Ctx)["made"],
-    "the class": lambda: Ctx,
+    "a field without a default": lambda: vars(SecretCtx)["token"],
+    "a field with a default": lambda: vars(SecretCtx)["user"],
+    "a per_request": lambda: vars(SecretCtx)["made"],
+    "the class": lambda: SecretCtx,
     "a streamed body": lambda: body_of(in_a_stream),
     "a sized body": lambda: body_of(in_a_sized_body),
     "a file's end": lambda: body_of(in_a_file).close,

@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 from support.exposure import (
     MARKER,
-    Boom,
     Secret,
     anything,
     as_repr,
     ctx,
     failing_teardown,
     fill,
+    fill_and_raise,
     filled,
     in_a_file,
     in_a_list,
     in_a_stream,
     message,
     opened,
-    raising,
     raising_in_a_stream,
     serve,
     shown,
     unclosable,
 )
+from support.helpers import Boom
 
 from tlctx import RequestContext, Scope, local
 
@@ -96,7 +96,7 @@ IN_A_SCOPE: dict[str, Callable[[], object]] = {
     "a first value in the place of a method": scope_with({"scope": Secret()}),
     "an __init__ that raises": lambda: BeginsBadly().scope(token=Secret()).__enter__(),
     "per_request whose request ended meanwhile": lambda: ctx.ended_meanwhile,
-    "a request whose app raises": lambda: serve(raising),
+    "a request whose app raises": lambda: serve(fill_and_raise),
 }
 ELSEWHERE: dict[str, Callable[[], object]] = {
     "a write outside": refused_write(ctx, "token"),
@@ -105,11 +105,11 @@ ELSEWHERE: dict[str, Callable[[], object]] = {
     "a setdefault outside": lambda: vars(ctx).setdefault("token", Secret()),
     "a write after the end": kept(lambda values: values.__setitem__("token", Secret())),
     "an update after the end": kept(lambda values: values.update({"token": Secret()})),
-    "an app that raises": lambda: serve(raising),
+    "an app that raises": lambda: serve(fill_and_raise),
     "a stream that raises": lambda: serve(raising_in_a_stream),
-    "a request in another whose app raises": nested(raising),
+    "a request in another whose app raises": nested(fill_and_raise),
     "a close() that raises": lambda: serve(unclosable),
-    "initialize that raises": lambda: serve(in_a_list, raising),
+    "initialize that raises": lambda: serve(in_a_list, fill_and_raise),
     "initialize that returns no mapping": lambda: serve(in_a_list, lambda environ: [("token", Secret())]),
     "initialize that returns no names": lambda: serve(in_a_list, lambda environ: {5: Secret()}),
     "initialize that returns a method's name": lambda: serve(in_a_list, lambda environ: {"scope": Secret()}),

@@ -8,33 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.helpers import PATIENCE, in_thread, run_program
+from support.contexts import UserCtx
+from support.helpers import PATIENCE, Boom, in_thread, raise_boom, run_program, start_nothing
 
-from tlctx import Cleanups, ContextMiddleware, OutsideRequestError, RequestContext, cleanups
+from tlctx import Cleanups, ContextMiddleware, OutsideRequestError, cleanups
 
-
-class Ctx(RequestContext):
-    user: str = "nobody"
-
-
-ctx = Ctx()
-
-
+ctx = UserCtx()
 Counted = Callable[[], tuple[int, ...]]
 
 
-class Boom(Exception):
-    pass
-
-
-def fail() -> None:
-    raise Boom
-
-
-def serve(app: Any, path: str = "/report", query: str = "token=s3cret") -> Any:
+def post(app: Any, path: str = "/report", query: str = "token=s3cret") -> Any:
     environ = {"REQUEST_METHOD": "POST", "PATH_INFO": path, "QUERY_STRING": query}
-    start_response: Any = lambda *_: None  # noqa: E731
-    return ContextMiddleware(app, ctx)(environ, start_response)
+    return ContextMiddleware(app, ctx)(environ, start_nothing)
 
 
 @pytest.fixture
@@ -47,10 +32,10 @@ def counted() -> Counted:
 def test_nothing_is_reported_of_requests_that_end_as_they_should(
     counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    serve(lambda environ, start_response: [b"list"])
-    serve(lambda environ, start_response: iter([b"stream"])).close()
+    post(lambda environ, start_response: [b"list"])
+    post(lambda environ, start_response: iter([b"stream"])).close()
     with pytest.raises(Boom):
-        serve(lambda environ, start_response: fail())
+        post(lambda environ, start_response: raise_boom())
     assert counted() == (0, 0)
     assert caplog.records == []
 
@@ -58,7 +43,7 @@ def test_nothing_is_reported_of_requests_that_end_as_they_should(
 def test_a_dropped_body_is_a_warning_that_names_the_request_and_its_age(
     counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    body = serve(lambda environ, start_response: iter([b"stream"]))
+    body = post(lambda environ, start_response: iter([b"stream"]))
     serial = body._scope.serial
     del body
     (record,) = caplog.records
@@ -84,11 +69,11 @@ def test_a_failed_teardown_is_one_error_with_its_traceback_whatever_way_the_requ
     app: Any, goes_on: type[Exception], counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(environ: Any, start_response: Any) -> Any:
-        ctx.callback(fail)
+        ctx.callback(raise_boom)
         return app(environ, start_response)
 
     with pytest.raises(goes_on):
-        serve(failing).close()
+        post(failing).close()
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("tlctx", "ERROR")
     words = r"request #\d+ \(POST /report\): its teardown failed, \d+\.\d{3} s after it began"
@@ -117,11 +102,11 @@ def test_what_fails_while_a_dropped_body_is_closed_is_one_error_of_its_own(
     def app(environ: Any, start_response: Any) -> Any:
         ctx.callback(ended.append, "first")
         if culprit != "close":
-            ctx.callback(fail)
+            ctx.callback(raise_boom)
         ctx.callback(lambda: ended.append(ctx.user))
         return Body()
 
-    serve(app)
+    post(app)
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     assert "Boom" in caplog.text
     assert ended == ["close", "nobody", "first"]
@@ -140,7 +125,7 @@ def test_a_dropped_body_whose_close_is_no_function_ends_its_scope_all_the_same(c
         return Body()
 
     ended: list[str] = []
-    serve(app)
+    post(app)
     assert ended == ["teardown"]
     assert counted() == (1, 0)
 
@@ -149,7 +134,7 @@ def test_a_scope_of_ones_own_tells_its_block_of_a_failed_teardown_and_nobody_els
     counted: Counted, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Boom), ctx.scope():
-        ctx.callback(fail)
+        ctx.callback(raise_boom)
     assert caplog.records == []
     assert counted() == (0, 0)
 
@@ -162,7 +147,7 @@ def test_counts_are_right_when_many_threads_clean_up_at_once(
     def drop() -> None:
         start.wait(PATIENCE)
         for _ in range(100):
-            serve(lambda environ, start_response: iter([b""]))
+            post(lambda environ, start_response: iter([b""]))
 
     threads = [threading.Thread(target=drop) for _ in range(8)]
     for thread in threads:

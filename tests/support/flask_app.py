@@ -1,0 +1,43 @@
+"""What the tests of Flask share: a context that logs the end of its work, and an application that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Flask, abort
+from support.helpers import Boom
+
+from tlctx import RequestContext, per_request
+
+
+class WorkCtx(RequestContext):
+    user: str = "nobody"
+    word: str
+
+    def __init__(self, log: list[Any]) -> None:
+        self.log = log
+
+    @per_request
+    def work(self) -> Iterator[str]:
+        try:
+            yield f"work of {self.user}"
+        except BaseException as error:
+            self.log.append(type(error).__name__)
+            raise
+        else:
+            self.log.append(f"done for {self.user}")
+
+
+def failing_app(app: Flask, ctx: WorkCtx) -> Any:
+    @app.get("/<kind>")
+    def index(kind: str) -> Any:
+        assert ctx.work
+        if kind.isdigit():
+            abort(int(kind))
+        if kind == "returned":
+            return "a 500 that nobody raised", 500
+        raise {"boom": Boom, "key": KeyError, "exit": SystemExit}[kind]
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    return app.test_client()

@@ -1,0 +1,138 @@
+"""`local`: each thread has a dict of its own, found by a reference to the thread and not by an id alone."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.helpers import Payload, dicts_of, in_foreign_thread, in_thread
+
+import tlctx
+from tlctx._core import lifetime
+from tlctx._core.local import peek_dict, swap_dict
+
+
+def test_the_package_names_the_implementation_that_it_has(implementation: str) -> None:
+    assert implementation == tlctx.IMPLEMENTATION
+    assert inspect.isfunction(tlctx.local.__getattribute__) == (implementation == "python")
+
+
+def test_the_map_leads_from_the_threads_id_to_a_reference_to_it_and_its_dict(local: Any) -> None:
+    instance = local()
+    instance.x = 1
+
+    def look() -> tuple[bool, Any]:
+        instance.x = 2
+        thread = threading.current_thread()
+        reference, values = dicts_of(instance)[id(thread)]
+        return reference() is thread, dict(values)
+
+    assert in_thread(look) == (True, {"x": 2})
+    (key, (reference, values)) = dicts_of(instance).popitem()
+    assert (key, reference()) == (id(threading.current_thread()), threading.current_thread())
+    assert values == {"x": 1}
+
+
+def test_the_dict_is_the_threads_own(local: Any) -> None:
+    instance = local()
+    instance.x = 1
+    assert vars(instance) is vars(instance)
+    assert vars(instance) == {"x": 1}
+    assert in_thread(lambda: dict(vars(instance))) == {}
+    vars(instance)["y"] = 2
+    assert instance.y == 2
+
+
+def test_get_dict_is_a_key_error_until_create_dict_made_one(local: Any) -> None:
+    impl = local()._local__impl
+
+    def look() -> bool:
+        with pytest.raises(KeyError):
+            impl.get_dict()
+        return impl.create_dict() is impl.get_dict()
+
+    assert in_thread(look)
+
+
+def test_the_dict_can_not_be_assigned_or_deleted(local: Any) -> None:
+    instance = local()
+    with pytest.raises(AttributeError, match="read-only"):
+        instance.__dict__ = {}
+    with pytest.raises(AttributeError, match="read-only"):
+        del instance.__dict__
+
+
+def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(local: Any) -> None:
+    instance = local()
+    dead, dicts = Payload(), dicts_of(instance)
+    for reference in (weakref.ref(dead), weakref.ref(Payload())):
+        in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
+        dicts[id(threading.current_thread())] = (reference, {"x": "a dead thread's"})
+        with pytest.raises(AttributeError):
+            _ = instance.x
+        instance.x = "mine"
+        assert vars(instance) == {"x": "mine"}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda instance, impl: setattr(instance, "x", "mine"),
+        lambda instance, impl: delattr(instance, "x"),
+        lambda instance, impl: swap_dict(instance, {"x": "mine"}),
+        lambda instance, impl: impl.swap_dict({"x": "mine"}),
+        lambda instance, impl: peek_dict(instance),
+    ],
+    ids=["write", "delete", "swap_dict", "swap_dict of the map", "peek_dict"],
+)
+@pytest.mark.parametrize("dead", [False, True])
+def test_no_use_touches_or_returns_the_dict_of_a_dead_thread_that_had_this_ones_id(
+    local: Any, use: Callable[[Any, Any], Any], *, dead: bool
+) -> None:
+    instance, another = local(), Payload()
+    reference, values = weakref.ref(Payload() if dead else another), {"x": "a dead thread's"}
+    impl, dicts = instance._local__impl, dicts_of(instance)
+    in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
+    dicts[id(threading.current_thread())] = (reference, values)
+    try:
+        returned = use(instance, impl)
+    except AttributeError:
+        returned = None
+    assert returned is None
+    assert values == {"x": "a dead thread's"}
+    assert getattr(instance, "x", "mine") == "mine"
+
+
+def test_a_foreign_thread_is_not_known_by_a_dummy_thread_that_may_be_a_dead_ones(local: Any) -> None:
+    instance = local()
+
+    def look() -> Any:
+        dummy = threading.current_thread()  # up to CPython 3.12.1 the one of the thread that had this id before
+        dicts_of(instance)[id(dummy)] = (weakref.ref(dummy), {"x": "a dead thread's"})
+        return getattr(instance, "x", "nothing")
+
+    assert in_foreign_thread(look) == "nothing"
+
+
+def test_the_death_of_one_local_does_not_make_a_thread_forget_another(local: Any) -> None:
+    known = lifetime.current_lifetime().locals
+    serials = []
+    for _ in range(100):  # the memory of a dead one is soon used again, its number never
+        instance = local()
+        serials.append(instance._local__impl.serial)
+        assert known[serials[-1]]() is instance._local__impl
+        del instance
+    assert len(set(serials)) == 100
+    assert not set(serials) & set(known)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
+def test_a_copy_is_a_type_error(local: Any, duplicate: Any) -> None:
+    with pytest.raises(TypeError, match="can't be copied or pickled"):
+        duplicate(local())

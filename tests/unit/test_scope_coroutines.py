@@ -1,0 +1,168 @@
+"""Scope: coroutines, tasks and threads of `asyncio.to_thread` see the scope they were started in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from support.contexts import UserCtx, seen
+from support.helpers import Boom, in_thread
+
+from tlctx import OutsideRequestError, RequestEndedError, Scope
+
+
+async def turns(ctx: UserCtx, user: str) -> list[str]:
+    found = []
+    with ctx.scope(user=user):
+        for _ in range(3):
+            await asyncio.sleep(0)
+            found.append(ctx.user)
+        found.append(await asyncio.to_thread(lambda: ctx.user))
+        with ctx.scope(user=f"inner {user}"):
+            await asyncio.sleep(0)
+            found.append(ctx.user)
+    found.append(seen(ctx))
+    return found
+
+
+def test_tasks_that_take_turns_each_see_the_scope_they_opened(ctx: UserCtx) -> None:
+    async def main() -> Any:
+        return await asyncio.gather(*(turns(ctx, user) for user in ("ann", "bob")))
+
+    for user, found in zip(("ann", "bob"), asyncio.run(main()), strict=True):
+        assert found == [user, user, user, user, f"inner {user}", "nothing"]
+
+
+def test_a_task_that_outlives_its_scope_is_told_so(ctx: UserCtx) -> None:
+    async def late(go: asyncio.Event) -> str:
+        await go.wait()
+        return ctx.user
+
+    async def main() -> int:
+        go = asyncio.Event()
+        with ctx.scope() as scope:
+            task = asyncio.create_task(late(go))
+            await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(RequestEndedError, match=f"scope #{scope.serial} has ended"):
+            await task
+        return scope.serial
+
+    assert asyncio.run(main())
+
+
+def test_a_scope_in_a_coroutine_inside_a_threads_own_scope_is_refused(ctx: UserCtx) -> None:
+    async def main() -> None:
+        with ctx.scope(user="inner"):
+            pass
+
+    with ctx.scope(user="outer"):
+        with pytest.raises(RuntimeError, match="can't be opened in a coroutine while its event loop runs inside"):
+            asyncio.run(main())
+        assert ctx.user == "outer"
+
+
+def test_scopes_of_coroutines_left_out_of_order_each_take_away_their_own(ctx: UserCtx) -> None:
+    async def work(user: str) -> AsyncGenerator[str, None]:
+        with ctx.scope(user=user):
+            while True:
+                yield ctx.user
+
+    async def main() -> None:
+        with ctx.scope(user="outer"):
+            first, second = work("first"), work("second")
+            assert [await anext(first), await anext(second)] == ["first", "second"]
+            await first.aclose()
+            assert await anext(second) == "second"
+            await second.aclose()
+            assert ctx.user == "outer"
+        assert seen(ctx) == "nothing"
+
+    asyncio.run(main())
+
+
+def test_plain_code_that_a_coroutine_calls_nests_scopes_as_anywhere(ctx: UserCtx) -> None:
+    def request() -> list[str]:
+        scope = Scope(ctx)
+        displaced = scope.bind()
+        found = []
+        with ctx.scope(user="inner"):
+            found.append(ctx.user)
+        found.append(ctx.user)
+        scope.callback(in_teardown, found)
+        scope.unbind(displaced)
+        scope.close()
+        return found
+
+    def in_teardown(found: list[str]) -> None:
+        with ctx.scope(user="teardown"):
+            found.append(ctx.user)
+
+    async def main() -> list[str]:
+        return request()
+
+    assert asyncio.run(main()) == ["inner", "nobody", "teardown"]
+
+
+def test_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
+    with ctx.scope(user="propagated") as scope, scope.carried():
+        context = contextvars.copy_context()
+
+    def serve() -> str:
+        with ctx.scope(user="served here"):
+            return context.run(seen, ctx)
+
+    assert in_thread(serve) == "served here"
+
+
+def test_a_thread_that_inherited_context_variables_sees_nothing(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Flags:
+        thread_inherit_context = True
+
+    with ctx.scope(user="of another request") as scope, scope.carried():
+        inherited = contextvars.copy_context()
+        monkeypatch.setattr(sys, "flags", Flags)
+        assert in_thread(lambda: inherited.run(seen, ctx)) == "nothing"
+        with pytest.raises(OutsideRequestError):
+            in_thread(lambda: inherited.run(setattr, ctx, "user", "x"))
+        monkeypatch.undo()
+        assert in_thread(lambda: inherited.run(seen, ctx)) == "of another request"
+
+
+def test_a_propagated_scope_is_seen_in_its_own_context_only(ctx: UserCtx) -> None:
+    other = UserCtx()
+    scope = Scope(ctx)
+    scope.namespace["user"] = "bob"
+    with scope.carried():
+        propagated = contextvars.copy_context()
+    assert in_thread(lambda: propagated.run(seen, ctx)) == "bob"
+    assert in_thread(lambda: propagated.run(seen, other)) == "nothing"
+    assert in_thread(lambda: propagated.run(Scope.of, other)) is None
+    scope.close()
+
+
+def test_whatever_is_asked_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
+    propagated = Scope(ctx)
+    with propagated.carried():
+        context = contextvars.copy_context()
+
+    def serve() -> list[Any]:
+        with ctx.scope(user="served here", more=1) as scope:
+            looks = (lambda: Scope.of(ctx) is scope, lambda: list(ctx), lambda: ctx.get("user"))
+            return [context.run(look) for look in looks]
+
+    assert in_thread(serve) == [True, ["user", "more"], "served here"]
+    propagated.close()
+
+
+def test_a_scope_is_propagated_for_the_time_of_the_block_also_when_that_raises(ctx: UserCtx) -> None:
+    scope = Scope(ctx)
+    with pytest.raises(Boom), scope.carried():
+        assert seen(ctx) == "nobody"
+        raise Boom
+    assert seen(ctx) == "nothing"
+    scope.close()

@@ -1,0 +1,122 @@
+"""Scope: which one is current when those around it, or left open inside it, end in any order."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.contexts import UserCtx, seen
+from support.helpers import Boom, Timeout, in_foreign_thread, in_thread
+
+from tlctx import Scope
+from tlctx._core import lifetime
+from tlctx._core.local import peek_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_below_any_number_of_scopes_that_have_ended_the_nearest_open_one_is_found(ctx: UserCtx) -> None:
+    with ctx.scope(user="open"):
+        first, second, third = (ctx.scope(user=user).__enter__() for user in ("first", "second", "third"))
+        first.close()
+        second.close()
+        assert seen(ctx) == "third"
+        third.leave()
+        assert seen(ctx) == "open"
+    assert seen(ctx) == "nothing"
+
+
+def left_open_inside(ctx: UserCtx) -> tuple[Scope, Scope]:
+    """A scope that is bound nowhere, and the one that its code has left open."""
+    outer = ctx.scope(user="never assigned: it is not entered")
+    displaced = outer.bind()
+    ctx.user = "outer"
+    inner = ctx.scope(user="inner").__enter__()
+    outer.unbind(displaced)
+    assert seen(ctx) == "nothing"
+    return outer, inner
+
+
+@pytest.mark.parametrize("where", [lambda end: end(), in_thread], ids=["same-thread", "another-thread"])
+def test_a_scope_does_not_go_on_in_an_inner_one_that_ended_meanwhile(
+    ctx: UserCtx, where: Callable[[Callable[[], None]], None]
+) -> None:
+    outer, inner = left_open_inside(ctx)
+    where(inner.close)
+    displaced = outer.bind()
+    assert seen(ctx) == "outer"
+    outer.unbind(displaced)
+    outer.close()
+
+
+def test_a_teardown_runs_in_its_own_scope_although_another_was_left_open_inside(ctx: UserCtx) -> None:
+    outer, inner = left_open_inside(ctx)
+    log: list[str] = []
+    outer.callback(lambda: log.append(ctx.user))
+    outer.close()
+    assert log == ["outer"]
+    inner.close()
+    assert seen(ctx) == "nothing"
+
+
+def test_an_unbinding_that_a_timeout_interrupts_takes_the_scope_off_all_the_same(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_out(frame: Any, event: str, argument: Any) -> None:
+        if frame.f_code.co_name == "current_lifetime":
+            sys.settrace(None)
+            raise Timeout
+
+    scope = Scope(ctx)
+    displaced = scope.bind()
+    in_thread(lambda: peek_dict(ctx))  # so that this thread has to be found anew, in Python
+    monkeypatch.setattr(lifetime.platform, "kind", None)
+    sys.settrace(time_out)
+    try:
+        with pytest.raises(Timeout):
+            scope.unbind(displaced)
+    finally:
+        sys.settrace(None)
+    assert peek_dict(ctx) is None
+    scope.close()
+
+
+@pytest.mark.parametrize("run", [in_thread, in_foreign_thread], ids=["thread", "foreign-thread"])
+def test_a_thread_that_comes_by_for_the_first_time_may_unbind(ctx: UserCtx, run: Any) -> None:
+    scope = Scope(ctx)
+    displaced = scope.bind()
+    run(lambda: scope.unbind(None))
+    assert seen(ctx) == "nobody"
+    scope.unbind(displaced)
+    assert peek_dict(ctx) is None
+    scope.close()
+
+
+@pytest.mark.parametrize("error", [Boom, KeyboardInterrupt, SystemExit])
+def test_whatever_an_init_raises_closes_the_scope_that_was_being_entered(error: type[BaseException]) -> None:
+    class Fails(UserCtx):
+        def __init__(self) -> None:
+            self.callback(log.append, "closed")
+            raise error
+
+    log: list[str] = []
+    fails = Fails()
+    scope = fails.scope()
+    with pytest.raises(error):
+        scope.__enter__()
+    assert log == ["closed"]
+    assert scope.ended
+    assert peek_dict(fails) is None
+
+
+def test_first_values_are_assigned_after_the_contexts_init_which_does_not_see_them() -> None:
+    class Begins(UserCtx):
+        def __init__(self) -> None:
+            self.seen = self.user
+            self.user = "of init"
+
+    begins = Begins()
+    with begins.scope(user="given"):
+        assert (begins.seen, begins.user) == ("nobody", "given")

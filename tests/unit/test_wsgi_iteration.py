@@ -1,0 +1,75 @@
+"""Bodies: taken, taken again and taken on after an error, as without the middleware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+from support.helpers import Boom
+from support.requests import answer, ctx
+
+
+def test_a_body_goes_on_with_the_empty_scope_that_it_left_open() -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        ctx.user = "outer"
+        with ctx.scope():
+            yield repr(getattr(ctx, "user", None)).encode()
+            yield repr(getattr(ctx, "user", None)).encode()
+        yield repr(ctx.user).encode()
+
+    body = answer(app)
+    assert list(body) == [b"None", b"None", b"'outer'"]
+    body.close()
+
+
+def test_a_body_whose_iterator_is_taken_again_from_inside_a_step_after_the_end_goes_on() -> None:
+    class Anew:
+        def __iter__(self) -> Iterator[int]:
+            if taken:
+                iter(taken[0])
+            yield 1
+            yield 2
+
+    taken: list[Any] = []
+    body = answer(lambda environ, start_response: Anew())
+    body.close()
+    steps = iter(body)
+    taken.append(body)
+    assert next(steps) == 1
+    taken.clear()
+    assert list(body) == [1, 2]
+
+
+def test_an_iterator_that_raised_can_go_on_as_without_the_middleware() -> None:
+    class Recovers:
+        def __init__(self) -> None:
+            self.items = iter([1, Boom, 2])
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            item = next(self.items)
+            if item is Boom:
+                raise Boom
+            return item
+
+    body = answer(lambda environ, start_response: Recovers())
+    assert iter(body) is body
+    assert next(body) == 1
+    with pytest.raises(Boom):
+        next(body)
+    assert list(body) == [2]
+    body.close()
+
+
+def test_a_body_that_is_its_own_iterable_is_a_recursion_error() -> None:
+    body = answer(lambda environ, start_response: iter([b"x"]))
+    body._iterable = body
+    with pytest.raises(RecursionError):
+        iter(body)
+    body._iterable = ()
+    body.close()
