@@ -34,6 +34,7 @@ iterator_traverse(iteratorobject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->iterable);
     Py_VISIT(self->iterator);
+    Py_VISIT(self->owner);
     Py_VISIT(self->scope);
     return 0;
 }
@@ -43,6 +44,7 @@ iterator_clear(iteratorobject *self)
 {
     Py_CLEAR(self->iterable);
     Py_CLEAR(self->iterator);
+    Py_CLEAR(self->owner);
     Py_CLEAR(self->scope);
     return 0;
 }
@@ -64,7 +66,8 @@ static void
 iterator_finalize(PyObject *self)
 {
     scopeobject *scope = ((iteratorobject *)self)->scope;
-    if (scope == NULL || scope->namespace == NULL || scope->namespace == scope->impl->st->ended) {
+    if (scope == NULL || scope->namespace == NULL || scope->namespace == scope->impl->st->ended
+        || ((iteratorobject *)self)->owner != NULL) {
         return;
     }
     PyObject *error = take_error();
@@ -80,7 +83,8 @@ iterator_finalize(PyObject *self)
 static void
 iterator_call_hook(iteratorobject *self, PyObject *method)
 {
-    PyObject *error = take_error(), *hook = PyObject_GetAttr((PyObject *)self, method);
+    PyObject *error = take_error();
+    PyObject *hook = PyObject_GetAttr(self->owner != NULL ? self->owner : (PyObject *)self, method);
     if (hook == NULL) {
         PyErr_WriteUnraisable((PyObject *)self);
     }
@@ -118,22 +122,46 @@ iterator_run_in_scope(iteratorobject *self, PyObject *(*step)(PyObject *), PyObj
     return result;
 }
 
+/* The iterator of a body whose iterable begins anew each time. Steals `iterator`. */
+static PyObject *
+iterator_make_other(iteratorobject *self, PyObject *iterator)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    iteratorobject *other = (iteratorobject *)type->tp_alloc(type, 0);
+    if (other == NULL) {
+        Py_DECREF(iterator);
+        return NULL;
+    }
+    other->iterable = Py_NewRef(iterator);
+    other->iterator = iterator;
+    other->owner = Py_NewRef((PyObject *)self);
+    other->scope = (scopeobject *)Py_XNewRef((PyObject *)self->scope);
+    return (PyObject *)other;
+}
+
 static PyObject *
 iterator_iter(iteratorobject *self)
 {
     PyObject *iterable = self->iterable, *iterator;
-    if (self->iterator != NULL) { /* once: an iterable that is no iterator would begin anew */
-        return Py_NewRef((PyObject *)self);
-    }
     if (iterable == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "this iterator was collected");
         return NULL;
     }
+    if (self->owner != NULL || PyGen_CheckExact(iterable)) {
+        Py_XSETREF(self->iterator, Py_NewRef(iterable));
+        return Py_NewRef((PyObject *)self);
+    }
     if (Py_EnterRecursiveCall(" in iter() of a body")) {
         return NULL;
     }
-    iterator = PyGen_CheckExact(iterable) ? Py_NewRef(iterable) : iterator_run_in_scope(self, PyObject_GetIter, iterable);
+    Py_INCREF(iterable);
+    iterator = iterator_run_in_scope(self, PyObject_GetIter, iterable);
+    int same = iterator == iterable;
+    Py_DECREF(iterable);
     Py_LeaveRecursiveCall();
+    if (iterator != NULL && !same) {
+        return iterator_make_other(self, iterator);
+    }
     if (iterator == NULL) {
         return NULL;
     }
@@ -151,11 +179,15 @@ static PyObject *
 iterator_iternext(iteratorobject *self)
 {
     if (self->iterator == NULL) {
-        PyObject *same = iterator_iter(self);
-        if (same == NULL) {
+        PyObject *other = iterator_iter(self);
+        if (other == NULL) {
             return NULL;
         }
-        Py_DECREF(same);
+        Py_XSETREF(self->iterator, Py_XNewRef(((iteratorobject *)other)->iterator));
+        Py_DECREF(other);
+    }
+    if (self->iterator == NULL) { /* collected */
+        return NULL;
     }
     if (Py_EnterRecursiveCall(" in next() of a body")) {
         return NULL;
@@ -213,6 +245,9 @@ iterator_close(iteratorobject *self, PyObject *Py_UNUSED(ignored))
 {
     if (self->scope == NULL || self->iterable == NULL) { /* collected */
         Py_RETURN_NONE;
+    }
+    if (self->owner != NULL) {
+        return PyObject_CallMethodNoArgs(self->owner, ((scopeobject *)self->scope)->impl->st->str_close);
     }
     scopeobject *scope = (scopeobject *)Py_NewRef((PyObject *)self->scope);
     state *st = scope->impl->st;

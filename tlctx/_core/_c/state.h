@@ -116,6 +116,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *weakrefs;
     PyObject *iterable, *iterator;
+    PyObject *owner;              /* the body that this is an iterator of, if it is one */
     scopeobject *scope;
 } iteratorobject;
 

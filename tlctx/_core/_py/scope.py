@@ -192,26 +192,40 @@ class ScopedIterator:
     collector finds the iterator while its scope is open.
     """
 
-    __slots__ = ("__weakref__", "_iterable", "_iterator", "_scope")
+    __slots__ = ("__weakref__", "_iterable", "_iterator", "_owner", "_scope")
 
     def __init__(self, iterable: Iterable[Any], scope: Any) -> None:
         self._iterable = iterable
         self._iterator: Iterator[Any] | None = None
+        self._owner: ScopedIterator | None = None  # the body that this is an iterator of, if it is one
         self._scope = scope
 
     def __iter__(self) -> Iterator[Any]:
-        if self._iterator is None:  # once: an iterable that is no iterator would begin anew
-            iterable = self._iterable
-            self._iterator = iterable if type(iterable) is GeneratorType else self._in_scope(iter, iterable)
-        return self
+        iterable = self._iterable
+        if self._owner is not None or type(iterable) is GeneratorType:
+            self._iterator = iterable  # type: ignore[assignment]
+            return self
+        iterator = self._in_scope(iter, iterable)
+        if iterator is iterable:
+            self._iterator = iterator
+            return self
+        # The iterable begins anew each time, so what iterates it is an object of its own.
+        other = type(self)(iterator, self._scope)
+        other._owner = self
+        other._iterator = iterator
+        return other
 
     def __next__(self) -> Any:
         if self._iterator is None:
-            iter(self)
+            iterator = iter(self)
+            self._iterator = iterator._iterator  # type: ignore[attr-defined]
         return self._in_scope(next, self._iterator)
 
     def close(self) -> None:
         """Close the iterable, if it can be closed, with the scope bound, and then the scope."""
+        if self._owner is not None:
+            self._owner.close()
+            return
         close = getattr(self._iterable, "close", None)
         scope = self._scope
         if scope.namespace is ENDED:
@@ -231,7 +245,7 @@ class ScopedIterator:
             scope.unbind(displaced)
 
     def __del__(self) -> None:
-        if self._scope.namespace is not ENDED:
+        if self._owner is None and self._scope.namespace is not ENDED:
             self._on_drop()
 
     def _in_scope(self, function: Callable[[Any], Any], argument: Any) -> Any:
@@ -244,7 +258,7 @@ class ScopedIterator:
         except StopIteration:
             raise
         except BaseException as error:
-            self._on_step_error(error)
+            (self if self._owner is None else self._owner)._on_step_error(error)
             raise
         finally:
             scope.unbind(displaced)
