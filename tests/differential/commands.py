@@ -1,4 +1,4 @@
-"""Every command of a story, with the arguments that hypothesis may give it."""
+"""Every command of a scenario, with the arguments that hypothesis may give it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def nested(inner: Any) -> Any:
         command("block", contexts, firsts, several),
         command("callback", contexts, several),
         command("callback_of", indices, several),
-        command("carried", indices, several),
+        command("propagated", indices, several),
         command("elsewhere", inner),
         command("in_a_coroutine", several),
         requests(several),

@@ -1,4 +1,4 @@
-"""What tells one error from another, in words that are the same for both twins."""
+"""What distinguishes one error from another, in words that are the same for both implementations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One twin of `local` in an example: its classes and objects, and what came of each step."""
+"""One implementation of `local` in an example: its classes and objects, and what came of each step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from differential.values import Payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from differential.threads import Worker
+    from differential.threads import JobThread
 
     Step = Callable[["Side"], Any]
 
 
 class Side:
-    """One twin's part of an example."""
+    """One implementation's part of an example."""
 
-    def __init__(self, local: Any, visitor: Worker) -> None:
+    def __init__(self, local: Any, visitor: JobThread) -> None:
         self.local = local
         self.visitor = visitor
         self.journal: list[Any] = []
