@@ -19,11 +19,11 @@ from pathlib import Path
 
 import click
 import pytest
-from support.growth import ROUNDS, Growth, Repeating, growth_of
 from accelerator.leak_workloads import WORKLOADS
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from support.growth import ROUNDS, Growth, Repeating, growth_of
 
 import tlctx
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.growth import growth_of
-from support.helpers import missing
 from accelerator.leak_workloads import WORKLOADS
 from accelerator.memory_checks import CheckError, compile_sanitized, run_sanitized, runtime, sanitize
+from support.growth import growth_of
+from support.helpers import missing
 
 import tlctx
 

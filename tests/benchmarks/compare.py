@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
+if not __package__:  # run as a command: its own folder stays off the path, where its modules would hide others
+    sys.path[0] = str(Path(__file__).parent.parent)
 
 import click
 from benchmarks.chart import draw

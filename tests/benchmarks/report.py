@@ -35,7 +35,7 @@ class Comparison:
     @property
     def theirs(self) -> float | None:
         """What the rival came to, without the floor."""
-        return next((net(figure, "theirs") for figure in self.differential.values() if figure), None)
+        return next((net(figure, "theirs") for figure in self.twins.values() if figure), None)
 
 
 def merge(rows: list[dict[str, Any]]) -> list[Comparison]:

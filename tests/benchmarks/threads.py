@@ -20,6 +20,7 @@ from benchmarks.rivals import (
     WRITE,
     Rival,
 )
+from support.threads import run_at_once
 
 import tlctx
 
@@ -84,11 +85,7 @@ def at_once(code: str, subject: Any, write: str = "pass") -> Run:
             loop(max(1, number // AT_ONCE))
             ended.append(time.perf_counter())
 
-        threads = [threading.Thread(target=work) for _ in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        run_at_once([work] * AT_ONCE)
         return max(ended) - began[0]
 
     return run

@@ -9,7 +9,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
+if not __package__:  # run as a command: its own folder stays off the path, where its modules would hide others
+    sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.measure import FULL, QUICK
 

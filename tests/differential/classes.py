@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from support.helpers import OnlyDeletes, OnlySets
 from differential.values import Payload
+from support.helpers import OnlyDeletes, OnlySets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

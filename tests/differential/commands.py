@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import strategies as st
 from differential.application import FAULTS
 from differential.fuzz import indices
+from hypothesis import strategies as st
 
 contexts = st.sampled_from([0, 0, 0, 0, 0, 1, 2])
 fields = st.sampled_from(

@@ -41,7 +41,7 @@ class Side:
         self.journal.append(self.visitor.run(lambda: self.outcome(step)))
 
     @property
-    def alive(self) -> list[str]:
+    def living(self) -> list[str]:
         return [label for label, payload in self.watched.items() if payload() is not None]
 
     def outcome(self, step: Step) -> Any:

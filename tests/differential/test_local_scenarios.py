@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import IMPLEMENTATIONS
-from support.helpers import PATIENCE, missing
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from differential.classes import CLASS_ATTRIBUTES, KINDS, Strict
 from differential.fuzz import LIMIT, indices, profile
 from differential.side import Side
 from differential.threads import JobThread
 from differential.values import VALUES, Adopting, Deleting, Finalized, Payload, Strong, Writing, names
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from support.helpers import PATIENCE, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class LocalScenarios(RuleBasedStateMachine):
         python, c = outcomes
         assert c == python
         assert self.sides[1].journal == self.sides[0].journal
-        assert self.sides[1].alive == self.sides[0].alive
+        assert self.sides[1].living == self.sides[0].living
 
     def number(self, index: int) -> int:
         return index % len(self.sides[0].instances)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from conftest import IMPLEMENTATIONS
-from support.helpers import missing
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from differential.commands import changes, fields, inside, lives, makes, nested, requests, steps, uses
 from differential.fuzz import LIMIT, indices, profile
 from differential.scenario import PARTS
 from differential.workers import WorkerPair
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from support.helpers import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

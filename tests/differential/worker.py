@@ -13,9 +13,9 @@ import resource
 import signal
 import sys
 
-from support.helpers import PATIENCE
 from differential.application import Ctx
 from differential.requests import RequestScenario
+from support.helpers import PATIENCE
 
 import tlctx
 

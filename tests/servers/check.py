@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from servers.client import PATIENCE
-from servers.servers import Running, until
+from servers.running import Running, until
 from servers.visit import Fault, Visit, reason
 
 SECRET = "S3CRET"
@@ -28,7 +28,7 @@ def violations(fault: Fault, running: Running, tag: str, patience: float = PATIE
         visit.disconnect()
     if not reason(fault.killed, running.server):
         found += _teardowns(visit, patience)
-    found += [f"saw foreign data: {words}" for each in visit.all_tags() for words in _foreign(running, each)]
+    found += [f"saw foreign data: {words}" for words in _foreign(visit)]
     found += _unreported(fault, running, reported, patience)
     return found + ["the server's log shows a value"] * (SECRET in running.log)
 
@@ -52,18 +52,19 @@ def reports(running: Running) -> tuple[int, int]:
     return dropped, failed
 
 
-def _foreign(running: Running, tag: str) -> list[str]:
-    return [" ".join(words) for name, *words in running.events(tag) if name == "foreign"]
+def _foreign(visit: Visit) -> list[str]:
+    events = visit.running.events_by_tag()
+    return [" ".join(words) for tag in visit.all_tags() for name, *words in events[tag] if name == "foreign"]
 
 
 def _after_death(fault: Fault, visit: Visit) -> list[str]:
     """Start a server again that was to end with the fault."""
     running = visit.running
     if reason(fault.dies, running.server):
-        if not until(lambda: not running.alive, PATIENCE):
+        if not until(lambda: not running.is_up, PATIENCE):
             return ["the server did not end, as the table says"]
         running.start()
-    return [] if running.alive else ["the server ended"]
+    return [] if running.is_up else ["the server ended"]
 
 
 def _probe(visit: Visit) -> dict[str, Any] | None:
@@ -100,8 +101,8 @@ def _residues(visit: Visit, patience: float) -> list[str]:
 
 
 def _left(visit: Visit, report: dict[str, Any]) -> list[str]:
-    alive = sorted(set(report["alive"]) & set(visit.tags))
-    return [f"alive: {alive}"] * bool(alive) + [f"open: {report['open']}"] * bool(report["open"])
+    living = sorted(set(report["living"]) & set(visit.tags))
+    return [f"still alive: {living}"] * bool(living) + [f"open: {report['open']}"] * bool(report["open"])
 
 
 def _meetable(visit: Visit, places: set[tuple[int, int]], seen: set[tuple[int, int]]) -> bool:
@@ -112,10 +113,16 @@ def _meetable(visit: Visit, places: set[tuple[int, int]], seen: set[tuple[int, i
 def _teardowns(visit: Visit, patience: float) -> list[str]:
     """Each request's teardown ran exactly once."""
 
-    def counts(tag: str) -> tuple[int, int]:
-        names = [name for name, *_ in visit.running.events(tag)]
-        return names.count("opened"), names.count("closed")
+    def uneven() -> list[str]:
+        events = visit.running.events_by_tag()
+        counts = [(tag, *count_scopes(events[tag])) for tag in visit.all_tags()]
+        return [f"{closed} teardowns of {opened}: {tag}" for tag, opened, closed in counts if opened != closed]
 
-    until(lambda: all(opened == closed for opened, closed in map(counts, visit.all_tags())), patience)
-    found = {tag: counts(tag) for tag in visit.all_tags()}
-    return [f"{closed} teardowns of {opened}: {tag}" for tag, (opened, closed) in found.items() if opened != closed]
+    until(lambda: not uneven(), patience)
+    return uneven()
+
+
+def count_scopes(events: list[list[str]]) -> tuple[int, int]:
+    """How many scopes a request opened and closed."""
+    names = [name for name, *_ in events]
+    return names.count("opened"), names.count("closed")

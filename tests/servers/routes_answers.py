@@ -7,11 +7,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from gevent import Timeout
+from greenlet import GreenletExit
 from servers import state
 from servers.routing import Boom, answer, pieces, raising, route, start
 from servers.state import PATIENCE, ctx, event, still_its_own, use
-from gevent import Timeout
-from greenlet import GreenletExit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Serves the app under test by a server that is a library: `python serve.py NAME PORT [patch-late]`.
+"""Serves the app under test by a server that is a library: `python -m servers.serve NAME PORT [patch-late]`.
 
 With "patch-late", gevent patches after tlctx was imported and before the server is.
 """

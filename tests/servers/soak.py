@@ -11,20 +11,24 @@ import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
+if not __package__:  # run as a command: its own folder stays off the path, where its modules would hide others
+    sys.path[0] = str(Path(__file__).parent.parent)
 
 import click
 import psutil
-from servers.client import Http1
-from servers.servers import Running, Server, gunicorn, serving, until
-from servers.soak_load import Client, start
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from servers.client import Http1
+from servers.running import Running, serving, until
+from servers.server_table import Server, gunicorn
+from servers.soak_load import Client
+from support.threads import start_threads
 
 APP = "servers.soak_app:application"
 OPTIONS = ("--log-level=critical", "--max-requests=0")
@@ -73,7 +77,11 @@ def soak(server: Server, middleware: str, seconds: float, faults: float, progres
     with serving(server, middleware) as running:
         clients = [Client(number, running.port, faults) for number in range(CLIENTS)]
         began = time.monotonic()
-        threads = start(clients, lambda: time.monotonic() - began > seconds)
+
+        def stopped() -> bool:
+            return time.monotonic() - began > seconds
+
+        threads = start_threads(partial(client.run, stopped) for client in clients)
         while any(thread.is_alive() for thread in threads):
             threads[0].join(seconds / SAMPLES)
             requests, passed = sum(client.tally.requests for client in clients), time.monotonic() - began

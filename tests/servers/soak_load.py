@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import socket
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -112,11 +111,3 @@ def _receive(socket: socket.socket) -> bytes:
     if not data:
         raise ConnectionResetError("the server closed the connection")
     return data
-
-
-def start(clients: list[Client], stopped: Callable[[], bool]) -> list[threading.Thread]:
-    """Let all of them ask at once, each on a thread of its own."""
-    threads = [threading.Thread(target=client.run, args=(stopped,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    return threads

@@ -6,7 +6,6 @@ The environment says which middleware serves it (FAULTS_MIDDLEWARE: tlctx, naive
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servers.naive import CarelessMiddleware, NaiveContext, NaiveMiddleware
+from support.open_scopes import find_open_scopes
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, cleanups
 
@@ -110,15 +110,14 @@ def report(outside: list[str]) -> dict[str, Any]:
     """What this process still holds of requests, as a request sees it that comes after them."""
     inside = visible()
     own = Scope.of(ctx) if tlctx_serves else None
-    for _ in range(2):
-        gc.collect()
+    open_now = find_open_scopes(besides=own)
     return {
         "pid": os.getpid(),
         "place": place(),
         "outside": outside,
         "inside": inside,
-        "alive": [tag for tag, payload in payloads.items() if payload() is not None],
-        "open": [str(item) for item in gc.get_objects() if type(item) is Scope and not item.ended and item is not own],
+        "living": [tag for tag, payload in payloads.items() if payload() is not None],
+        "open": open_now,
         "cleanups": list(cleanups()),
     }
 

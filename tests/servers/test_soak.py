@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.helpers import PATIENCE
 
+pytestmark = pytest.mark.servers
+
 SOAK = Path(__file__).parent / "soak.py"
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from servers.bodies import KINDS
 from servers.client import PATIENCE, Http2
-from servers.servers import SERVERS, Running, Server, serving, until
+from servers.running import Running, serving, until
+from servers.server_table import SERVERS, Server, as_parameters
 
 WITH_CLOSE = [kind for kind in KINDS if "close" in kind or "file" in kind]
 FAILING = {("granian", kind) for kind in KINDS if "write" in kind}
@@ -20,7 +21,7 @@ FAILING = {("granian", kind) for kind in KINDS if "write" in kind}
 next_number = count(1).__next__
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=str)
+@pytest.fixture(scope="module", params=as_parameters(SERVERS))
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     server: Server = request.param
     server.check_installed()
@@ -44,7 +45,7 @@ def fetch(running: Running, path: str, method: str) -> tuple[str, object]:
     return tag, re.sub(rb"(?i)(\r\ndate: )[^\r]*", rb"\1then", received)
 
 
-def told(running: Running, tag: str, name: str, *, times: int) -> list[list[str]]:
+def wait_for_events(running: Running, tag: str, name: str, *, times: int) -> list[list[str]]:
     """The words of the events with this name that the app wrote about the request, when there are so many."""
     found: list[list[str]] = []
 
@@ -70,16 +71,16 @@ def test_the_client_receives_the_same_bytes_with_and_without_the_middleware(
     tag, within = fetch(running, f"/within/{kind}", method)
     assert within == bare
     assert is_200(bare) == ((running.server.name, kind) not in FAILING), bare
-    told(running, tag, "torn_down", times=1)
+    wait_for_events(running, tag, "torn_down", times=1)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("kind", WITH_CLOSE)
 def test_the_body_is_closed_once_as_it_is_without_the_middleware(running: Running, kind: str, method: str) -> None:
     tags = [fetch(running, f"/{side}/{kind}", method)[0] for side in ("bare", "within")]
-    told(running, tags[1], "torn_down", times=1)
+    wait_for_events(running, tags[1], "torn_down", times=1)
     for tag in tags:
-        told(running, tag, "closed", times=1)
+        wait_for_events(running, tag, "closed", times=1)
 
 
 SENDFILE = [
@@ -100,24 +101,24 @@ def reads(running: Running, kind: str) -> dict[str, int]:
     for side in ("bare", "within"):
         tag, wire = fetch(running, f"/{side}/{kind}", "GET")
         assert is_200(wire)
-        found[side] = int(told(running, tag, "reads", times=1)[0][0])
+        found[side] = int(wait_for_events(running, tag, "reads", times=1)[0][0])
     return found
 
 
-@pytest.mark.parametrize("running", SENDFILE, indirect=True, ids=str)
+@pytest.mark.parametrize("running", as_parameters(SENDFILE), indirect=True)
 @pytest.mark.parametrize("kind", FILES)
 def test_where_the_system_sends_a_file_no_python_code_reads_it(running: Running, kind: str) -> None:
     assert reads(running, kind) == {"bare": 0, "within": 0}
 
 
-@pytest.mark.parametrize("running", GEVENT, indirect=True, ids=str)
+@pytest.mark.parametrize("running", as_parameters(GEVENT), indirect=True)
 @pytest.mark.parametrize("kind", FILES)
 def test_gevents_sendfile_reads_a_file_as_often_as_without_the_middleware(running: Running, kind: str) -> None:
     found = reads(running, kind)
     assert found["within"] == found["bare"] > 0
 
 
-@pytest.mark.parametrize("running", WSGIREF, indirect=True, ids=str)
+@pytest.mark.parametrize("running", as_parameters(WSGIREF), indirect=True)
 @pytest.mark.parametrize("kind", FILES)
 def test_where_there_is_no_sendfile_the_reads_are_seen(running: Running, kind: str) -> None:
     found = reads(running, kind)

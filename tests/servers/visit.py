@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from servers.client import PATIENCE, Answer
-from servers.servers import Running, Server, until
+from servers.running import Running, until
+from servers.server_table import Server
 
 if TYPE_CHECKING:
     from servers.client import Http1, Http2
