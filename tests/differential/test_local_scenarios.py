@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conftest import IMPLEMENTATIONS
 from differential.classes import CLASS_ATTRIBUTES, KINDS, Strict
-from differential.fuzz import LIMIT, indices, profile
+from differential.fuzz import LIMIT, few_or_many, indices, profile
 from differential.side import Side
 from differential.threads import JobThread
 from differential.values import VALUES, Adopting, Deleting, Finalized, Payload, Strong, Writing, names
@@ -253,7 +253,8 @@ class LocalScenarios(RuleBasedStateMachine):
         self.compare([None, None])
 
 
-def test_local_behaves_the_same_on_both_implementations() -> None:
+@few_or_many
+def test_local_behaves_the_same_on_both_implementations(examples: int) -> None:
     if len(IMPLEMENTATIONS) < 2:
         missing("the C accelerator")
-    run_state_machine_as_test(LocalScenarios, settings=profile(100))
+    run_state_machine_as_test(LocalScenarios, settings=profile(examples))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 from conftest import IMPLEMENTATIONS
 from differential.commands import changes, fields, inside, lives, makes, nested, requests, steps, uses
-from differential.fuzz import LIMIT, indices, profile
+from differential.fuzz import LIMIT, few_or_many, indices, profile
 from differential.scenario import PARTS
 from differential.workers import WorkerPair
 from hypothesis import strategies as st
@@ -95,10 +95,11 @@ class ScopeScenarios(RuleBasedStateMachine):
         workers.anew()
 
 
-def test_scopes_and_requests_behave_the_same_on_both_implementations() -> None:
+@few_or_many
+def test_scopes_and_requests_behave_the_same_on_both_implementations(examples: int) -> None:
     if len(IMPLEMENTATIONS) < 2:
         missing("the C accelerator")
     try:
-        run_state_machine_as_test(ScopeScenarios, settings=profile(100))
+        run_state_machine_as_test(ScopeScenarios, settings=profile(examples))
     finally:
         workers.end()

@@ -57,7 +57,7 @@ class WorkerProcess:
             os.killpg(self.process.pid, signal.SIGABRT)  # faulthandler prints where its threads are
         self.process.wait(PATIENCE)
         self.errors.seek(0)
-        raise AssertionError(f"the process with the {self.implementation} implementation {reason}\n{self.errors.read()}")
+        raise AssertionError(f"the process of implementation {self.implementation} {reason}\n{self.errors.read()}")
 
     def end(self) -> None:
         self.process.communicate(timeout=PATIENCE)

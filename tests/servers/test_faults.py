@@ -77,9 +77,7 @@ def server_for(server: Server, fault: Fault, middleware: str, shared: Shared) ->
 
 
 @pytest.mark.parametrize(("server", "fault"), PAIRS)
-def test_a_request_leaves_nothing_behind(
-    server: Server, fault: Fault, shared: Shared, record_property: Record
-) -> None:
+def test_a_request_leaves_nothing_behind(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
     check_pair(server, fault, "tlctx", record_property)
     with server_for(server, fault, "tlctx", shared) as running:
         found = violations(fault, running, f"t{next_tag()}")
