@@ -1,4 +1,4 @@
-"""Looks for lost references and stray memory accesses in the C accelerator: `tests/accelerator/memory_checks.py --help`.
+"""Looks for lost references and stray memory accesses in the C accelerator: `python memory_checks.py --help`.
 
 Three checks. *Leaks*: each workload is repeated, and neither the interpreter's count of memory blocks nor the reference
 counts of what the extension shares may grow with the repetitions. *Tests*: each unit test that runs on the accelerator
@@ -110,7 +110,7 @@ def run_sanitized(command: list[str], path: Path) -> subprocess.CompletedProcess
 
 
 def sanitize(tests: list[str]) -> str:
-    """What pytest says at the end of a run of these files under the sanitizers. Raises CheckError if anything is found."""
+    """Run these files under the sanitizers. Returns pytest's last line; raises CheckError if anything is found."""
     with tempfile.TemporaryDirectory() as directory:
         path = sanitized_copy(Path(directory))
         where = [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 LIVE = ((1, 1), (100, 4), (10_000, 20))
-"""How many threads are alive, the reader among them: in full, and in quick runs."""
+"""How many threads are alive, the reader among them: in full, and in trials."""
 STACK = 256 * 1024  # bytes a thread, so that ten thousand have room
 PATIENCE = 120.0
 

@@ -26,15 +26,19 @@ class Effort:
 
     rounds: int = 31
     slice: float = 0.005
-    quick: bool = False
+    trial: bool = False
 
-    def count(self, full: int, quick: int) -> int:
-        """How many of something there are, where time is not what bounds it."""
-        return quick if self.quick else full
+    def count(self, full: int, trial: int) -> int:
+        """How many of something there are, where time does not bound it."""
+        return trial if self.trial else full
 
 
-FULL = Effort()
-QUICK = Effort(rounds=3, slice=0.0003, quick=True)
+EFFORTS = {
+    "full": Effort(),
+    "short": Effort(rounds=15),
+    "trial": Effort(rounds=3, slice=0.0003, trial=True),
+}
+FULL = EFFORTS["full"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work against one rival, for one twin."""
+    """One kind of work against one rival, for one implementation."""
 
     work: str
     rival: str

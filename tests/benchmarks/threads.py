@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FIRST_TOUCH = "first write in a new thread, and its end"
 AT_ONCE = 8
-NEW_THREADS = (500, 5)  # of each side in a round: in full, and in quick runs
+NEW_THREADS = (500, 5)  # of each side in a round: in full, and in trials
 
 
 def nothing() -> None:
@@ -92,7 +92,7 @@ def at_once(code: str, subject: Any, write: str = "pass") -> Run:
 
 
 def reads_at_once(effort: Effort) -> Iterator[Row]:
-    longer = Effort(effort.rounds, effort.slice * effort.count(4, 1), effort.quick)
+    longer = Effort(effort.rounds, effort.slice * effort.count(4, 1), effort.trial)
     ours = at_once("o.x", tlctx.local(), "o.x = 1")
     for rival in (THREAD_LOCAL, CONTEXT_VAR, PYTHON_LOCAL):
         theirs = at_once(rival.statements[READ], rival.make(), rival.statements[WRITE])
