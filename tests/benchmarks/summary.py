@@ -22,7 +22,7 @@ GREY, BLUE, ORANGE = "#7a7a7a", "#2b7de9", "#cf6a00"
 SIZE = 11.0  # points
 WIDTH, LINE = 8.0, 0.44  # inches
 ABOVE, BELOW = 0.45, 0.75  # inches, around the bars
-FIELD = (0.47, 0.92)  # where the bars are, in widths of the chart
+FIELD = (0.5, 0.92)  # where the bars are, in widths of the chart
 NAMES = {"c": "the C accelerator", "python": "pure Python"}
 STYLE: Any = {
     "svg.hashsalt": "tlctx",  # with it, and without a date, the same numbers make the same file
@@ -46,9 +46,9 @@ BARS = (
     Bar("Read an attribute", "threading.local", "read an attribute", "threading.local, in C"),
     Bar("Read a context's field", "ContextVar.get()", "read a context's field", "ContextVar"),
     Bar("Write an attribute", "threading.local", "write an attribute", "threading.local, in C"),
-    Bar("Added to a list", "LocalManager", "middleware, list body", "werkzeug LocalManager"),
-    Bar("Added to one chunk", "LocalManager", "middleware, stream of 1 chunk", "werkzeug LocalManager"),
-    Bar("A Flask request", "without tlctx", "requests/s, gunicorn gthread", "Flask without TLCtx"),
+    Bar("Add to a list response", "LocalManager", "middleware, list body", "werkzeug LocalManager"),
+    Bar("Add to a streamed chunk", "LocalManager", "middleware, stream of 1 chunk", "werkzeug LocalManager"),
+    Bar("A Flask request", "one without tlctx", "requests/s, gunicorn gthread", "Flask without TLCtx"),
 )
 
 
@@ -66,7 +66,7 @@ def costs(comparisons: list[Comparison], implementation: str) -> dict[Bar, float
 def sentence(found: dict[Bar, float]) -> str:
     """What there is to see."""
     less = sum(cost < 1 for cost in found.values())
-    return f"Shorter is better. Left of the line tlctx costs less than the alternative: {less} of {len(found)} do."
+    return f"Shorter is better: left of the line, tlctx costs less than the alternative ({less} of {len(found)})."
 
 
 def draw_summary(comparisons: list[Comparison], path: Path, caption: str) -> None:
@@ -100,4 +100,4 @@ def draw_bar(axes: Axes, line: int, bar: Bar, cost: float) -> None:
         number(cost), (cost, line), (5, 0), textcoords="offset points", va="center", color=colour, weight="bold"
     )
     at_left: Any = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
-    axes.text(-0.02, line, f"{bar.label}, of {bar.beside}", **at_left)
+    axes.text(-0.02, line, f"{bar.label} vs. {bar.beside}", **at_left)

@@ -41,7 +41,7 @@ def test_it_shows_every_bar_with_its_ratio_and_a_rate_as_a_cost(tmp_path: Path) 
     draw_summary(report.merge(rows(RATIOS)), tmp_path / "summary.svg", "somewhere")
     found = texts(tmp_path / "summary.svg")
     for bar in BARS:
-        assert f"{bar.label}, of {bar.beside}" in found
+        assert f"{bar.label} vs. {bar.beside}" in found
     assert [text for text in found if re.fullmatch(r"\d\.\d+", text)] == [
         "0.250",
         "1.50",
@@ -55,7 +55,7 @@ def test_it_shows_every_bar_with_its_ratio_and_a_rate_as_a_cost(tmp_path: Path) 
 
 def test_the_sentence_counts_the_bars_that_cost_less() -> None:
     found = costs(report.merge(rows(RATIOS)), "c")
-    assert sentence(found).endswith("Left of the line tlctx costs less than the alternative: 4 of 6 do.")
+    assert sentence(found).endswith("left of the line, tlctx costs less than the alternative (4 of 6).")
 
 
 def test_a_bar_without_a_figure_is_left_out(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_bar_without_a_figure_is_left_out(tmp_path: Path) -> None:
     draw_summary(report.merge(without), tmp_path / "summary.svg", "somewhere")
     found = texts(tmp_path / "summary.svg")
     assert not [text for text in found if text.startswith("Write")]
-    assert any("3 of 5 do" in text for text in found)
+    assert any("(3 of 5)" in text for text in found)
 
 
 def test_without_the_c_accelerator_it_shows_pure_python(tmp_path: Path) -> None:
