@@ -75,16 +75,15 @@ def compile_sanitized(source: Path, target: Path) -> None:
     include = f"-I{sysconfig.get_paths()['include']}"
     command = ["gcc", "-shared", "-fPIC", "-g", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
     command += ["-Wno-cast-function-type", *SANITIZERS, include, str(source), "-o", str(target)]
-    try:
-        compiled = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise CheckError("gcc is not installed") from error
+    compiled = subprocess.run(command, capture_output=True, text=True, check=False)
     if compiled.returncode:
         raise CheckError(compiled.stderr)
 
 
 def runtime() -> str:
     """The libraries to load before the interpreter. Raises CheckError if they are not installed."""
+    if shutil.which("gcc") is None:
+        raise CheckError("gcc is not installed")
     found = []
     for name in ("libasan.so", "libubsan.so"):
         path = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout
@@ -111,6 +110,7 @@ def run_sanitized(command: list[str], path: Path) -> subprocess.CompletedProcess
 
 def sanitize(tests: list[str]) -> str:
     """Run these files under the sanitizers. Returns pytest's last line; raises CheckError if anything is found."""
+    runtime()  # or nothing below can run
     with tempfile.TemporaryDirectory() as directory:
         path = sanitized_copy(Path(directory))
         where = [

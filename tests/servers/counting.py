@@ -30,8 +30,8 @@ def count_pairs(reports: Iterable[Report]) -> list[str]:
     """One line for each middleware that was in a pair."""
     found: dict[str, list[Report]] = {name: [] for name in MIDDLEWARES}
     for report in reports:
-        middleware = dict(report.user_properties).get(PAIR)
-        if isinstance(middleware, str):
+        properties = dict(getattr(report, "user_properties", ()))  # what could not be collected has none
+        if isinstance(middleware := properties.get(PAIR), str):
             found[middleware].append(report)
     return [f"fault pairs with {MIDDLEWARES[name]}: {describe(pairs)}" for name, pairs in found.items() if pairs]
 
