@@ -1,4 +1,4 @@
-"""What the application of a scenario is made of: its context, its managers, and the bodies that it answers with."""
+"""The parts of a scenario's application: its context, its managers, and the bodies that it answers with."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class ByIndex(Iterable):
 
 
 class FileWrapper:
-    """A server's."""
+    """The file wrapper of a server."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -157,7 +157,7 @@ class FileWrapper:
 
 
 class Sealed(FileWrapper):
-    """One that takes no attributes."""
+    """One that refuses the attribute `close`."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "close":
@@ -166,4 +166,4 @@ class Sealed(FileWrapper):
 
 
 class Environ(dict[str, Any]):
-    """One that is not exactly a dict."""
+    """An environ that is not exactly a dict."""

@@ -81,6 +81,6 @@ class Side:
         return next((number for number, other in enumerate(self.instances) if other is instance), -1)
 
     def dicts(self, number: int) -> Any:
-        """The map behind a local: which threads are in it, and what of each."""
+        """The map of a local: the threads that are in it, and the dict of each."""
         found = self.instances[number]._local__impl.dicts
         return [(key, id(found[key][0]()) == key, self.describe(found[key][1])) for key in sorted(found)]

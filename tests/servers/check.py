@@ -1,4 +1,4 @@
-"""What must hold after every fault, on every server: `violations` says what does not."""
+"""What must hold after every fault, on every server: `violations` lists what does not."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from servers.visit import Fault, Visit, reason
 
 SECRET = "S3CRET"
 ENOUGH = 40
-"""Probes after which a thread that has not been met again is taken to have ended."""
+"""Probes after which a thread that has not served again is taken to have ended."""
 
 
 def violations(fault: Fault, running: Running, tag: str, patience: float = PATIENCE) -> list[str]:
-    """Run the fault, then look at what is left of it; an empty list says that nothing is."""
-    assert running.answers(), f"{running.server} does not answer"  # and starts afresh with that
+    """Run the fault, then list what is left of it: nothing, if all is well."""
+    assert running.answers(), f"{running.server} does not answer"  # this request makes the app start afresh, too
     visit = Visit(running, tag)
     reported = reports(running)
     try:
@@ -34,7 +34,7 @@ def violations(fault: Fault, running: Running, tag: str, patience: float = PATIE
 
 
 def _unreported(fault: Fault, running: Running, before: tuple[int, int], patience: float) -> list[str]:
-    """What tlctx had to clean up itself stands in the server's log, once; a line may come after the last event."""
+    """tlctx logs each scope that it had to clean up itself, once. The line may come after the last event."""
 
     def since() -> tuple[int, ...]:
         return tuple(after - then for after, then in zip(reports(running), before, strict=True))
@@ -45,7 +45,7 @@ def _unreported(fault: Fault, running: Running, before: tuple[int, int], patienc
 
 
 def reports(running: Running) -> tuple[int, int]:
-    """How many dropped bodies, and how many failed teardowns, stand in the server's log."""
+    """How many dropped bodies, and how many failed teardowns, the server's log has."""
     about = r"request #\d+ \(\w+ /\w+\): {}, \d+\.\d{{3}} s after it began"
     kinds = (r"the server dropped its body without close\(\)", "its teardown failed")
     dropped, failed = (len(re.findall(about.format(kind), running.log)) for kind in kinds)
@@ -58,7 +58,7 @@ def _foreign(visit: Visit) -> list[str]:
 
 
 def _after_death(fault: Fault, visit: Visit) -> list[str]:
-    """Start a server again that was to end with the fault."""
+    """Restart the server if the fault was expected to end it."""
     running = visit.running
     if reason(fault.dies, running.server):
         if not until(lambda: not running.is_up, PATIENCE):
@@ -68,7 +68,7 @@ def _after_death(fault: Fault, visit: Visit) -> list[str]:
 
 
 def _probe(visit: Visit) -> dict[str, Any] | None:
-    """What a request sees that comes after the fault: one sent by the fault, or on its connection, or a new one."""
+    """What a later request sees: one that the fault has sent, or one on its connection, or on a new connection."""
     if visit.reports:
         return dict(visit.reports.pop(0))
     answer = visit.ask_path("/probe", close=visit.connection is None)
@@ -76,7 +76,7 @@ def _probe(visit: Visit) -> dict[str, Any] | None:
 
 
 def _residues(visit: Visit, patience: float) -> list[str]:
-    """Probe, on the very thread of the fault if it can be met again, until nothing is left or patience is."""
+    """Probe until nothing is left or time is up: on the thread of the fault, if that can serve again."""
     places = {place for tag in visit.tags for place in visit.places(tag)}
     deadline = time.monotonic() + patience
     left, seen = ["no probe was answered"], set[tuple[int, int]]()
@@ -106,7 +106,7 @@ def _left(visit: Visit, report: dict[str, Any]) -> list[str]:
 
 
 def _meetable(visit: Visit, places: set[tuple[int, int]], seen: set[tuple[int, int]]) -> bool:
-    """Whether the fault's thread may serve again: its process does, and the server has no new one each time."""
+    """Whether the fault's thread may serve again: its process does, and the server keeps its threads."""
     return visit.running.server.one_thread and bool({pid for pid, _ in places} & {pid for pid, _ in seen})
 
 

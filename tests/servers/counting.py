@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PAIR, LIMIT, NOT_INSTALLED = "pair with", "limit of", "not installed"
 MIDDLEWARES = {"tlctx": "tlctx", "naive": "the naive middleware, as a control"}
-"""Those that are counted: their names in a test, and for a reader."""
+"""The middlewares whose pairs are counted: the name in a test, and the name for a reader."""
 
 
 class Report(Protocol):
@@ -27,7 +27,7 @@ class Report(Protocol):
 
 
 def count_pairs(reports: Iterable[Report]) -> list[str]:
-    """One line for each middleware that was in a pair."""
+    """One line for each middleware that served in a pair."""
     found: dict[str, list[Report]] = {name: [] for name in MIDDLEWARES}
     for report in reports:
         properties = dict(getattr(report, "user_properties", ()))  # what could not be collected has none

@@ -1,4 +1,4 @@
-"""The table of faults: what the client does, and where a server has limits of its own.
+"""The table of faults: what each one does, and which servers have limits of their own.
 
 A fault is a function of a `Visit`, and has the function's name. Each module adds its own to FAULTS.
 """

@@ -28,7 +28,7 @@ for in_the_body in ("raise_in_first_chunk", "raise_in_middle_chunk"):
 
 
 def alone_on_uwsgi(server: Server) -> tuple[str, ...] | None:
-    """Up to CPython 3.12 an exit on another thread than the main one waits for that, which serves on meanwhile."""
+    """Up to CPython 3.12 an exit on any other thread waits for the main one, which goes on serving meanwhile."""
     return () if server.name == "uwsgi" else None
 
 
@@ -54,7 +54,7 @@ simple("chunk_is_no_bytes", naive_leaks=NOWHERE)
 simple("content_length_too_large", close=True, naive_leaks=NOWHERE)
 simple("content_length_too_small", close=True, naive_leaks=NOWHERE, naive_varies=WERKZEUG_DROPS)
 
-# Answers that are odd, and right
+# Answers that are unusual, and valid
 
 simple("head", "stream", "HEAD", naive_leaks=NOWHERE, naive_varies=WERKZEUG_DROPS)
 for odd in ("empty_generator", "no_content", "not_modified", "exc_info_before_headers", "exc_info_after_headers"):

@@ -1,4 +1,4 @@
-"""Faults of clients: they leave early, read slowly, and keep a connection or send ahead."""
+"""Faults of clients: they leave early, read slowly, reuse a connection, and pipeline requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from servers.visit import NOWHERE, WERKZEUG_DROPS, Visit, fault
 
 
 def leaving(name: str, route: str, received: int = 0, **limits: Any) -> None:
-    """Ask, receive so many bytes, reset the connection, and let the app go on."""
+    """Ask, receive this many bytes, reset the connection, and let the app go on."""
 
     def act(visit: Visit) -> None:
         tag = visit.new_tag()

@@ -47,7 +47,7 @@ def sigterm_in_the_grace_period(visit: Visit) -> None:
     if running.server.graceful:
         visit.expect(answer, 200, b"first piece piece piece ")
     if not until(lambda: not running.is_up, 2.0):
-        running.terminate()  # wsgiref takes the first one for an error of the request
+        running.terminate()  # wsgiref treats the first signal as an error of the request
     if not until(lambda: not running.is_up, PATIENCE):
         visit.wrong.append("the server did not stop")
 
@@ -71,7 +71,7 @@ def max_requests_under_load(visit: Visit) -> None:
     with ThreadPoolExecutor(4) as pool:
         if not until(load, PATIENCE):
             visit.wrong.append("the workers are not recycled")
-    visit.tags = [tag for tag in visit.tags if visit.places(tag)]  # a worker may end with one accepted
+    visit.tags = [tag for tag in visit.tags if visit.places(tag)]  # a worker may end after it accepted a request
 
 
 @fault(apart=lambda server: (), environment={"FAULTS_AT_IMPORT": "yes"})
@@ -142,7 +142,7 @@ def timer_outlives(visit: Visit) -> None:
 
 @fault()
 def any_of_them_later_on(visit: Visit) -> None:
-    """All requests of the faults before: meanwhile none has been closed a second time, or met another's data."""
+    """All requests of earlier faults: by now none was closed twice, and none saw another's data."""
     for tag, events in sorted(visit.running.events_by_tag().items()):
         names = [name for name, *_ in events]
         if names.count("opened") != names.count("closed") or "foreign" in names:

@@ -1,4 +1,4 @@
-"""A server that runs: a process, or a group of them, that tests start, ask and stop."""
+"""A running server: a process, or a group of them, that tests start, ask and stop."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from servers.server_table import Server
 
 STARTING = 30.0
-"""Seconds a server has to start in."""
+"""Seconds that a server may take to start."""
 STOPPING = 20.0
-"""Seconds a server has to stop in when it is told to."""
+"""Seconds that a server may take to stop after SIGTERM."""
 
 
 @dataclass
 class Running:
-    """One server process, or group, and how to ask it; `events` are the lines that the app under test wrote."""
+    """One server process, or group, and how to talk to it; `events` are the lines that the app under test wrote."""
 
     server: Server
     middleware: str
@@ -73,7 +73,7 @@ class Running:
         return False
 
     def terminate(self) -> None:
-        """Tell it to stop."""
+        """Send SIGTERM."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
 
@@ -85,7 +85,7 @@ class Running:
         self.terminate()
         while not until(lambda: not self.is_up, 1.0) and time.monotonic() < deadline:
             if not self.server.graceful:
-                self.terminate()  # wsgiref takes one that comes during a request for an error of that
+                self.terminate()  # wsgiref treats a signal during a request as an error of the request
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -137,7 +137,7 @@ def serving(server: Server, middleware: str, *options: str, **environment: str) 
 
 
 def until(condition: Callable[[], bool], patience: float) -> bool:
-    """Whether it comes true in so many seconds: another process tells nobody when it has got there."""
+    """Whether the condition comes true in this many seconds. It polls: the condition is about another process."""
     deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:

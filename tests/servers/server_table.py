@@ -1,4 +1,4 @@
-"""The table of servers: how each is started as a process, with one thread, and what it can do by itself."""
+"""The table of servers: how each is started as a process, with one thread, and what it can do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Server:
 
     name: str
     command: Callable[[int], list[str]]
-    """From the port to the command line."""
+    """Makes the command line from the port."""
     needs: str
     """The distribution that has to be installed."""
     client: type[Http1 | Http2] = Http1
@@ -39,9 +39,9 @@ class Server:
     one_thread: bool = True
     """Whether every request runs on the same thread; else each connection has its own thread or greenlet."""
     graceful: bool = False
-    """Whether it finishes the answers it has begun when it is told to stop."""
+    """Whether it finishes the answers it has begun after SIGTERM."""
     answering: float = 2.0
-    """Seconds to wait for its answer to a fault: some never answer, or keep a connection whose answer has no end."""
+    """Seconds to wait for its answer to a fault: some servers never answer, or never end the answer."""
 
     def __str__(self) -> str:
         return self.name

@@ -42,7 +42,7 @@ SAMPLES = 240  # of the memory, in a run
 
 @dataclass
 class Report:
-    """What came of a soak on one server. Memory in MB, time in seconds."""
+    """The result of a soak on one server. Memory in MB, time in seconds."""
 
     server: str
     seconds: float = 0.0
@@ -71,7 +71,7 @@ class Report:
 
 
 def soak(server: Server, middleware: str, seconds: float, faults: float, progress: Progress) -> Report:
-    """Load one server for so many seconds."""
+    """Load one server for this many seconds."""
     report = Report(server.name)
     task = progress.add_task(server.name, total=seconds)
     with serving(server, middleware) as running:
@@ -100,7 +100,7 @@ def resident(running: Running) -> float:
 
 
 def take_counts(report: Report, running: Running, clients: list[Client]) -> None:
-    """Add up what the clients saw, and what the app says when every request has ended."""
+    """Add up what the clients saw, and what the app reports when every request has ended."""
     for client in clients:
         report.requests += client.tally.requests
         report.faults += client.tally.faults

@@ -93,7 +93,7 @@ def look_from_outside() -> None:
 
 
 def log_fails(environ: Any, user: str) -> Any:
-    environ[42] = "gunicorn's access log stumbles over it, and never closes the body"
+    environ[42] = "gunicorn's access log fails at this key, and the body is never closed"
     return named(user)
 
 

@@ -1,4 +1,4 @@
-"""The soak's clients: each keeps a connection, asks as a user of its own, and reads every answer for other names."""
+"""The soak's clients: each keeps a connection, asks as its own user, and searches every answer for other names."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Client:
         self.connection: Connection | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Ask until told to stop."""
+        """Ask until `stopped()`."""
         while not stopped():
             self.ask()
         self.disconnect()
 
     def ask(self) -> None:
-        """One request, at fault with the given probability."""
+        """Send one request, with a fault at the given probability."""
         wrong = self.random.random() < self.faults
         route = self.random.choice(WRONG if wrong else RIGHT)
         self.tally.requests += 1

@@ -1,4 +1,4 @@
-"""Every fault on every real server: afterwards nothing of the request is left, and what it opened is closed, once."""
+"""Every fault on every real server: afterwards nothing of the request is left, and its teardown ran exactly once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PAIRS = [
     for fault in FAULTS
 ]
 IMPATIENT = 0.4
-"""Seconds after which what a naive middleware has not closed is taken to be left open for good."""
+"""Seconds after which what a naive middleware has not closed counts as left open."""
 
 BROKEN: set[tuple[str, str]] = set()
-"""Servers that did not start, with their middleware: they are not waited for a second time."""
+"""Servers that did not start, with their middleware: tests do not wait for them a second time."""
 
 next_tag = count(1).__next__
 
@@ -34,7 +34,7 @@ Record = Callable[[str, object], None]
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Shared]:
-    """The server that runs, with its middleware: kept while its pairs come one after the other."""
+    """The running server, with its middleware: kept while its pairs come one after the other."""
     running: Shared = {}
     yield running
     for server in running.values():

@@ -16,7 +16,7 @@ from servers.server_table import SERVERS, Server, as_parameters
 
 WITH_CLOSE = [kind for kind in KINDS if "close" in kind or "file" in kind]
 FAILING = {("granian", kind) for kind in KINDS if "write" in kind}
-"""Where a server itself fails, by its name and the kind: with the middleware it has to fail in the same way."""
+"""Server and kind of body where the server itself fails: with the middleware it has to fail in the same way."""
 
 next_number = count(1).__next__
 
@@ -39,14 +39,14 @@ def fetch(running: Running, path: str, method: str) -> tuple[str, object]:
             headers = [pair for pair in answer.headers if pair[0] != "date"]
             return tag, (answer.status, headers, answer.body, answer.broken)
         connection.send(f"{path}?tag={tag}", method, close=True)
-        if running.server.name == "uwsgi":  # it waits for another request where an answer has no length
+        if running.server.name == "uwsgi":  # it keeps the connection open after an answer without a length
             connection.socket.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: connection.socket.recv(1 << 16), b""))
     return tag, re.sub(rb"(?i)(\r\ndate: )[^\r]*", rb"\1then", received)
 
 
 def wait_for_events(running: Running, tag: str, name: str, *, times: int) -> list[list[str]]:
-    """The words of the events with this name that the app wrote about the request, when there are so many."""
+    """Wait until the app has written this many events with this name about the request; the words of each."""
     found: list[list[str]] = []
 
     def enough() -> bool:
@@ -90,7 +90,7 @@ SENDFILE = [
 ]  # fmt: skip
 """Servers that have the system send a file."""
 GEVENT = [server for server in SERVERS if server.name.startswith("gunicorn-gevent")]
-"""There gunicorn calls `sendfile` too, but that of gevent's sockets, which reads: the system's would block."""
+"""Here gunicorn calls the `sendfile` of gevent's sockets, which reads the file: the system's would block."""
 WSGIREF = [server for server in SERVERS if server.name == "wsgiref"]
 FILES = ["a_file", "a_file_with_content_length", "the_rest_of_a_file"]
 
