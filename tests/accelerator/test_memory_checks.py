@@ -47,6 +47,7 @@ def test_the_tests_to_repeat_are_found(name: str) -> None:
     assert find_tests(name)
 
 
+@pytest.mark.slow
 def test_a_lost_object_and_a_lost_reference_are_found() -> None:
     lost: list[Any] = []
     assert growth_of("objects", lambda: lost.append(object()), REPETITIONS).leaks
@@ -74,6 +75,7 @@ def test_unit_tests_that_are_repeated_leave_nothing_behind() -> None:
     assert "blocks" not in repeated(*find_tests("test_scope*", "test_binding*"))
 
 
+@pytest.mark.slow
 def test_a_unit_test_that_leaves_an_object_each_time_is_found(tmp_path: Path) -> None:
     path = tmp_path / "test_leaking.py"
     path.write_text("LOST = []\n\n\ndef test_leaking():\n    LOST.append(object())\n")

@@ -1,10 +1,10 @@
 """How tlctx compares with what a user would pick instead: `python tests/benchmarks/compare.py --help`.
 
-Every figure is ours over theirs, of two sides that are measured in turn in one run, without the floor that both stand
-on: the median of the rounds, for the C accelerator and for the pure-Python implementation. Each job runs in a process
-of its own, so that what one rival imports does not disturb another.
+Every figure is ours over theirs, of two sides that are measured in turn in one run, without the floor that both have in
+common. It is the median of the rounds, for the C accelerator and for the pure-Python implementation. Each job runs in
+its own process, so that the imports of one rival do not disturb another.
 
-A full run takes eight minutes or so. `--effort=short` measures attributes and the middleware in about 90 seconds.
+A full run takes eight minutes or so. `--effort=short` measures attributes and the middleware in about a minute.
 """
 
 from __future__ import annotations

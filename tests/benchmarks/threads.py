@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 FIRST_TOUCH = "first write in a new thread, and its end"
 AT_ONCE = 8
-NEW_THREADS = (500, 5)  # of each side in a round: in full, and in trials
+NEW_THREADS = (500, 5)  # of each side in a round: in a full run, and in a trial
 
 
 def nothing() -> None:
-    """What a thread does that touches nothing."""
+    """The target of a thread that touches nothing."""
 
 
 def touching(subject: Any) -> Callable[[], None]:
@@ -44,7 +44,7 @@ def touching(subject: Any) -> Callable[[], None]:
 
 
 def singly(targets: tuple[Callable[[], None], ...], number: int) -> tuple[float, ...]:
-    """What a thread takes, in nanoseconds, that runs a target, from its start to its end: the median of each target.
+    """The nanoseconds from a thread's start to its end, for threads that run one target: the median of each target.
 
     A touch is a hundredth of a thread's cost, so the targets take turns thread by thread. The time is the processors':
     a thread's start and end wait for the scheduler, which is no part of the work.
