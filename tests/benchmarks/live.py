@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 LIVE = ((1, 1), (100, 4), (10_000, 20))
-"""How many threads are alive, the reader included: in a full run, and in a trial."""
+"""How many live threads there are, the reader included: in a full run, and in a trial."""
 STACK = 256 * 1024  # bytes a thread, so that ten thousand fit
 PATIENCE = 120.0
 

@@ -102,7 +102,7 @@ def _residues(visit: Visit, patience: float) -> list[str]:
 
 def _left(visit: Visit, report: dict[str, Any]) -> list[str]:
     living = sorted(set(report["living"]) & set(visit.tags))
-    return [f"still alive: {living}"] * bool(living) + [f"open: {report['open']}"] * bool(report["open"])
+    return [f"not freed: {living}"] * bool(living) + [f"open: {report['open']}"] * bool(report["open"])
 
 
 def _meetable(visit: Visit, places: set[tuple[int, int]], seen: set[tuple[int, int]]) -> bool:
