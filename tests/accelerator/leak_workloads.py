@@ -1,4 +1,4 @@
-"""Work that goes through every function of the compiled twin, its errors included: repeated, it must leave nothing."""
+"""Work that calls every function of the C accelerator, its errors included: repeated, it must leave nothing."""
 
 from __future__ import annotations
 

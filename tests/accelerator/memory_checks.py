@@ -1,9 +1,9 @@
-"""Looks for lost references and stray memory accesses in the compiled twin: `python tests/accelerator/memory_checks.py --help`.
+"""Looks for lost references and stray memory accesses in the C accelerator: `python memory_checks.py --help`.
 
 Three checks. *Leaks*: each workload is repeated, and neither the interpreter's count of memory blocks nor the reference
-counts of what the extension shares may grow with the repetitions. *Tests*: so is each test of all that stands on it.
-*Sanitizers*: the extension is compiled with AddressSanitizer and UBSan into a copy of the package, and the same tests
-run there.
+counts of what the extension shares may grow with the repetitions. *Tests*: each unit test that runs on the accelerator
+is repeated in the same way. *Sanitizers*: the extension is compiled with AddressSanitizer and UBSan into a copy of the
+package, and the same tests run there.
 """
 
 from __future__ import annotations
@@ -17,25 +17,22 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+if not __package__:  # run as a command: its own folder stays off the path, where its modules would hide others
+    sys.path[0] = str(Path(__file__).parent.parent)
+
 import click
 import pytest
-from support.growth import ROUNDS, Growth, Repeating, growth_of
 from accelerator.leak_workloads import WORKLOADS
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from support.growth import ROUNDS, Growth, Repeating, growth_of
 
 import tlctx
 
 CHECKOUT = Path(__file__).parent.parent.parent
-TESTS = (
-    "test_local.py",
-    "test_local_cpython.py",
-    "test_binding.py",
-    "test_scope.py",
-    "test_context.py",
-    "test_wsgi.py",
-)
+TESTS = ("test_local*", "test_scope*", "test_binding*", "test_context*", "test_per_request*", "test_wsgi*")
+"""The names of the tests of everything that the accelerator is part of."""
 OFTEN = 10
 """Repetitions of a test, in each round."""
 FREED_BY_NOBODY = {
@@ -44,11 +41,25 @@ FREED_BY_NOBODY = {
     )
 }
 """Tests of what the interpreter itself leaves behind."""
+OPTIONS = ("-p", "no:cacheprovider", "-p", "accelerator.compiled_only")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
 
 class CheckError(Exception):
     """A check could not be made."""
+
+
+def find_tests(*names: str) -> list[str]:
+    """The files of unit tests, and of the accelerator's, with these names. Raises CheckError where there is none."""
+    found = [
+        str(path)
+        for name in names
+        for folder in ("unit", "accelerator")
+        for path in sorted((CHECKOUT / "tests" / folder).glob(f"{name}.py"))
+    ]
+    if not found:
+        raise CheckError(f"no tests are named {names}")
+    return found
 
 
 def sanitized_copy(target: Path) -> Path:
@@ -64,16 +75,15 @@ def compile_sanitized(source: Path, target: Path) -> None:
     include = f"-I{sysconfig.get_paths()['include']}"
     command = ["gcc", "-shared", "-fPIC", "-g", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
     command += ["-Wno-cast-function-type", *SANITIZERS, include, str(source), "-o", str(target)]
-    try:
-        compiled = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise CheckError("gcc is not installed") from error
+    compiled = subprocess.run(command, capture_output=True, text=True, check=False)
     if compiled.returncode:
         raise CheckError(compiled.stderr)
 
 
 def runtime() -> str:
     """The libraries to load before the interpreter. Raises CheckError if they are not installed."""
+    if shutil.which("gcc") is None:
+        raise CheckError("gcc is not installed")
     found = []
     for name in ("libasan.so", "libubsan.so"):
         path = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout
@@ -90,7 +100,7 @@ def run_sanitized(command: list[str], path: Path) -> subprocess.CompletedProcess
         "LD_PRELOAD": runtime(),
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter keeps much until the process ends
         "PYTHONMALLOC": "malloc",  # or freed objects would stay in the interpreter's own pools
-        "PYTHONPATH": str(path),
+        "PYTHONPATH": os.pathsep.join([str(path), str(CHECKOUT / "tests")]),
         "PYTHONSAFEPATH": "1",  # and not the package in the current directory
     }
     return subprocess.run(
@@ -98,8 +108,9 @@ def run_sanitized(command: list[str], path: Path) -> subprocess.CompletedProcess
     )
 
 
-def sanitize(tests: tuple[str, ...]) -> str:
-    """What pytest says at the end of a run of `tests` under the sanitizers. Raises CheckError if anything is found."""
+def sanitize(tests: list[str]) -> str:
+    """Run these files under the sanitizers. Returns pytest's last line; raises CheckError if anything is found."""
+    runtime()  # or nothing below can run
     with tempfile.TemporaryDirectory() as directory:
         path = sanitized_copy(Path(directory))
         where = [
@@ -109,8 +120,7 @@ def sanitize(tests: tuple[str, ...]) -> str:
         ]
         if run_sanitized(where, path).returncode:
             raise CheckError("another build of the extension is loaded in place of the sanitized one")
-        files = [f"tests/{name}" for name in tests]
-        result = run_sanitized(["-m", "pytest", "-q", "-p", "no:cacheprovider", *files], path)
+        result = run_sanitized(["-m", "pytest", "-q", *OPTIONS, *tests], path)
     if result.returncode or "AddressSanitizer" in result.stderr or "runtime error" in result.stderr:
         raise CheckError(result.stdout[-5000:] + result.stderr[-5000:])
     return result.stdout.splitlines()[-1]
@@ -119,7 +129,7 @@ def sanitize(tests: tuple[str, ...]) -> str:
 def look_for_leaks(repetitions: int) -> list[Growth]:
     jobs = track(WORKLOADS.items(), f"each workload {repetitions} times, up to {ROUNDS} rounds")
     logger = logging.getLogger("tlctx")
-    logger.disabled = True  # the workloads drop bodies, which it would tell each time
+    logger.disabled = True  # the workloads drop bodies, and it would log each
     try:
         return [growth_of(name, workload, repetitions) for name, workload in jobs]
     finally:
@@ -129,7 +139,7 @@ def look_for_leaks(repetitions: int) -> list[Growth]:
 def look_for_leaks_in_tests(tests: list[str]) -> list[Growth]:
     """What each test leaves. Raises CheckError if one fails."""
     repeating = Repeating(OFTEN)
-    if pytest.main(["-p", "no:cacheprovider", "--timeout=600", *tests], plugins=[repeating]):
+    if pytest.main([*OPTIONS, "--timeout=600", *tests], plugins=[repeating]):
         raise CheckError("a test fails when it is repeated")
     return [growth for growth in repeating.leaks if not any(name in growth.workload for name in FREED_BY_NOBODY)]
 
@@ -140,11 +150,11 @@ def look_for_leaks_in_tests(tests: list[str]) -> list[Growth]:
 @click.option("--sanitizers/--no-sanitizers", default=True, show_default=True)
 def main(repetitions: int, tests: bool, sanitizers: bool) -> None:  # noqa: FBT001
     if tlctx.IMPLEMENTATION != "c":
-        raise click.ClickException("there is no compiled twin here to check")
+        raise click.ClickException("the C accelerator is not built here")
     try:
         found = look_for_leaks(repetitions)
-        in_tests = look_for_leaks_in_tests([str(CHECKOUT / "tests" / name) for name in TESTS]) if tests else []
-        said = sanitize(TESTS) if sanitizers else "not run"
+        in_tests = look_for_leaks_in_tests(find_tests(*TESTS)) if tests else []
+        said = sanitize(find_tests(*TESTS)) if sanitizers else "not run"
     except CheckError as error:
         raise click.ClickException(str(error)) from error
     table = Table("repeated", "grows by, each time")

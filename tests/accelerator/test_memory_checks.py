@@ -1,4 +1,4 @@
-"""The memory checks in short, and that they see what they look for."""
+"""The memory checks in short, and that each finds the fault that it looks for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerator.leak_workloads import WORKLOADS
+from accelerator.memory_checks import CheckError, compile_sanitized, find_tests, run_sanitized, runtime, sanitize
 from support.growth import growth_of
 from support.helpers import missing
-from accelerator.leak_workloads import WORKLOADS
-from accelerator.memory_checks import CheckError, compile_sanitized, run_sanitized, runtime, sanitize
 
 import tlctx
 
@@ -24,7 +24,7 @@ TESTS = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def _compiled_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     if tlctx.IMPLEMENTATION != "c":
-        pytest.skip("the compiled twin does not run")
+        pytest.skip("needs the C accelerator")
     monkeypatch.setattr(logging.getLogger("tlctx"), "disabled", True)
 
 
@@ -32,8 +32,8 @@ def _compiled_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 def _sanitizers() -> None:
     try:
         runtime()
-    except (CheckError, FileNotFoundError) as error:
-        missing(str(error))
+    except CheckError as error:
+        missing(f"the sanitizers: {error}")
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -42,7 +42,13 @@ def test_repeated_work_leaves_nothing_behind(name: str) -> None:
     assert not growth.leaks, str(growth)
 
 
-def test_a_lost_object_and_a_lost_reference_are_seen() -> None:
+@pytest.mark.parametrize("name", ["test_local*", "test_scope*", "test_context*", "test_wsgi*"])
+def test_the_tests_to_repeat_are_found(name: str) -> None:
+    assert find_tests(name)
+
+
+@pytest.mark.slow
+def test_a_lost_object_and_a_lost_reference_are_found() -> None:
     lost: list[Any] = []
     assert growth_of("objects", lambda: lost.append(object()), REPETITIONS).leaks
     growth = growth_of("references", lambda: lost.append(tlctx.local), REPETITIONS)
@@ -50,12 +56,12 @@ def test_a_lost_object_and_a_lost_reference_are_seen() -> None:
     assert "references to local" in str(growth)
 
 
-REPEAT = "import sys, memory_checks as m; print(*m.look_for_leaks_in_tests(sys.argv[1:]), sep='\\n')"
+REPEAT = "import sys, accelerator.memory_checks as m; print(*m.look_for_leaks_in_tests(sys.argv[1:]), sep='\\n')"
 
 
-def repeated(path: Path) -> str:
-    """What the check finds in the tests of a file, in a process of its own."""
-    command = [sys.executable, "-W", "error", "-c", REPEAT, "-q", str(path)]
+def repeated(*paths: str) -> str:
+    """What the check finds in the tests of these files, in a process of its own."""
+    command = [sys.executable, "-W", "error", "-c", REPEAT, "-q", *paths]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     found = subprocess.run(
         command, cwd=TESTS.parent, env=environment, capture_output=True, text=True, timeout=500, check=True
@@ -63,21 +69,24 @@ def repeated(path: Path) -> str:
     return found.stdout.partition(" passed in ")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_tests_that_are_repeated_leave_nothing_behind() -> None:
-    assert "blocks" not in repeated(TESTS / "unit" / "test_binding.py")
+def test_unit_tests_that_are_repeated_leave_nothing_behind() -> None:
+    assert "blocks" not in repeated(*find_tests("test_scope*", "test_binding*"))
 
 
-def test_a_test_that_leaves_an_object_each_time_is_seen(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_unit_test_that_leaves_an_object_each_time_is_found(tmp_path: Path) -> None:
     path = tmp_path / "test_leaking.py"
     path.write_text("LOST = []\n\n\ndef test_leaking():\n    LOST.append(object())\n")
-    assert "+1.00 blocks" in repeated(path)
+    assert "+1.00 blocks" in repeated(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_sanitizers")
 @pytest.mark.timeout(600)
 def test_the_sanitizers_find_nothing() -> None:
-    assert " passed" in sanitize(("test_local.py", "test_binding.py"))
+    assert " passed" in sanitize(find_tests("test_local*", "test_scope*", "test_binding*"))
 
 
 FREED = """
@@ -105,7 +114,7 @@ FREED = """
 
 
 @pytest.mark.usefixtures("_sanitizers")
-def test_memory_that_is_used_after_it_was_freed_is_seen(tmp_path: Path) -> None:
+def test_use_of_freed_memory_is_found(tmp_path: Path) -> None:
     source = tmp_path / "wrong.c"
     source.write_text(FREED)
     compile_sanitized(source, tmp_path / "wrong.so")

@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-from benchmarks.report import TWINS, Comparison, headline, number
+from benchmarks.report import IMPLEMENTATIONS, Comparison, headline, number
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"c": "#0072b2", "python": "#d97700"}
 COLUMNS = {"c": 1.22, "python": 1.42}
-"""Where each twin's numbers end, in widths of the bars' field."""
+"""Where the numbers of each implementation end, in widths of the bars' field."""
 WIDTH = 8.0  # inches, as is LINE
 LINE = 0.175
 ABOVE, BELOW = 2, 4  # lines, around the bars
@@ -39,7 +39,7 @@ STYLE: Any = {
 
 def draw(comparisons: list[Comparison], path: Path, caption: str) -> None:
     """Write it as SVG."""
-    drawn = [one for one in comparisons if any(ratio(one, twin) for twin in TWINS)]
+    drawn = [one for one in comparisons if any(ratio(one, implementation) for implementation in IMPLEMENTATIONS)]
     lines = len(drawn) + 1.5 * len({one.work for one in drawn})
     with mpl.rc_context(STYLE):
         height = lines + ABOVE + BELOW
@@ -66,18 +66,20 @@ def headed(axes: Axes, comparisons: list[Comparison]) -> Iterator[float]:
 
 
 def bars(axes: Axes, one: Comparison, place: float) -> None:
-    """The rival's name, and for each twin the ratio, as a bar from 1 and as a number."""
+    """The rival's name, and for each implementation the ratio, as a bar from 1 and as a number."""
     beside: Any = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
     axes.text(-0.01, place, one.rival, **beside)
-    for twin, offset in zip(TWINS, (-BAR / 2, BAR / 2), strict=True):
-        value = ratio(one, twin)
+    for implementation, offset in zip(IMPLEMENTATIONS, (-BAR / 2, BAR / 2), strict=True):
+        value = ratio(one, implementation)
         if value is not None:
-            axes.barh(place + offset, value - 1, BAR, left=1, color=COLOURS[twin], linewidth=0)
-            axes.text(COLUMNS[twin], place, number(value), color=COLOURS[twin], **beside)
+            axes.barh(place + offset, value - 1, BAR, left=1, color=COLOURS[implementation], linewidth=0)
+            axes.text(COLUMNS[implementation], place, number(value), color=COLOURS[implementation], **beside)
 
 
 def decorate(axes: Axes, comparisons: list[Comparison], caption: str) -> None:
-    values = [value for one in comparisons for twin in TWINS if (value := ratio(one, twin))]
+    values = [
+        value for one in comparisons for implementation in IMPLEMENTATIONS if (value := ratio(one, implementation))
+    ]
     axes.set_xlim(min([*values, 0.5]) / 1.2, max([*values, 2]) * 1.2)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.grid(visible=True, axis="x", alpha=0.4, linewidth=0.5)
@@ -87,13 +89,13 @@ def decorate(axes: Axes, comparisons: list[Comparison], caption: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="x", top=True, labeltop=True, length=2)
     axes.set_xlabel(f"ours / theirs, on a logarithmic axis: left of the line ours costs less\n{caption}")
-    for twin, place in COLUMNS.items():
+    for implementation, place in COLUMNS.items():
         axes.text(
             place,
             -0.6,
-            TWINS[twin],
+            IMPLEMENTATIONS[implementation],
             transform=axes.get_yaxis_transform(),
-            color=COLOURS[twin],
+            color=COLOURS[implementation],
             weight="bold",
             ha="right",
         )
@@ -103,6 +105,6 @@ def plain(value: float, position: Any) -> str:
     return f"{value:g}"
 
 
-def ratio(one: Comparison, twin: str) -> float | None:
-    figure = one.twins[twin]
+def ratio(one: Comparison, implementation: str) -> float | None:
+    figure = one.implementations[implementation]
     return figure["ratio"] if figure else None

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 LIVE = ((1, 1), (100, 4), (10_000, 20))
-"""How many threads are alive, the reader among them: in full, and in quick runs."""
-STACK = 256 * 1024  # bytes a thread, so that ten thousand have room
+"""How many live threads there are, the reader included: in a full run, and in a trial."""
+STACK = 256 * 1024  # bytes a thread, so that ten thousand fit
 PATIENCE = 120.0
 
 
@@ -68,7 +68,7 @@ def read_when_asked(pipe: Connection, threads: int, effort: Effort) -> None:
 
 
 def park(number: int, subjects: tuple[Any, ...]) -> int:
-    """Start so many threads, each of which touches all subjects and stays. Returns how many the machine allowed."""
+    """Start this many threads, each of which touches all subjects and stays. Returns how many the machine allowed."""
     never, touched = threading.Event(), threading.Semaphore(0)
 
     def stay() -> None:

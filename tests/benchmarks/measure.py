@@ -1,4 +1,4 @@
-"""The engine: sides that are measured in turn, round after round, and the figure that comes of it.
+"""The engine: it measures sides in turn, round after round, and makes a figure of the rounds.
 
 A figure is ours over theirs. In each round every side runs for a slice of time, so that whatever else the machine does
 meets all of them; the floor, what both sides have in common, is subtracted from both; the ratio of what is left is the
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Run = Callable[[int], float]
-"""Does its work so many times, and returns the seconds that took."""
+"""Does its work this many times, and returns the seconds that took."""
 MOST = 10_000_000  # of the work, in one slice
 LOST = 0.25
 """The share of rounds that may be lost in the floor's noise before there is no figure."""
@@ -26,15 +26,19 @@ class Effort:
 
     rounds: int = 31
     slice: float = 0.005
-    quick: bool = False
+    trial: bool = False
 
-    def count(self, full: int, quick: int) -> int:
-        """How many of something there are, where time is not what bounds it."""
-        return quick if self.quick else full
+    def count(self, full: int, trial: int) -> int:
+        """How many of something there are, where time does not bound it."""
+        return trial if self.trial else full
 
 
-FULL = Effort()
-QUICK = Effort(rounds=3, slice=0.0003, quick=True)
+EFFORTS = {
+    "full": Effort(),
+    "short": Effort(rounds=21),
+    "trial": Effort(rounds=3, slice=0.0003, trial=True),
+}
+FULL = EFFORTS["full"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work against one rival, for one twin."""
+    """One kind of work against one rival, for one implementation."""
 
     work: str
     rival: str
@@ -88,7 +92,7 @@ def calling(function: Callable[[], object]) -> Run:
 
 
 def loops(run: Run, seconds: float) -> int:
-    """How often to do the work in a slice of so many seconds."""
+    """How often to do the work in a slice of this many seconds."""
     number = 1
     while (spent := run(number)) < seconds / 4 and number < MOST:
         number *= 4

@@ -1,4 +1,4 @@
-"""The result of a run: the rows of both twins side by side, as a table and as JSON."""
+"""The result of a run: the rows of both implementations side by side, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import psutil
 from benchmarks.rivals import DISTRIBUTIONS
 from rich.table import Table
 
-TWINS = {"c": "compiled", "python": "Python"}
-"""Each twin's name for itself, and for a reader."""
+IMPLEMENTATIONS = {"c": "C", "python": "Python"}
+"""The name of each implementation as `tlctx.IMPLEMENTATION` has it, and for a reader."""
 SYMBOLS = {"requests/s": "/s", "bytes": "B"}
 NOISE = "noise"
 """In the place of a figure, where too many rounds had a side that was not above the floor."""
@@ -22,7 +22,7 @@ NOISE = "noise"
 
 @dataclass
 class Comparison:
-    """One kind of work against one rival: a figure for each twin, or why there is none."""
+    """One kind of work against one rival: a figure for each implementation, or why there is none."""
 
     group: str
     work: str
@@ -30,22 +30,22 @@ class Comparison:
     unit: str
     more_is_better: bool
     problem: str = ""
-    twins: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(TWINS))
+    implementations: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(IMPLEMENTATIONS))
 
     @property
     def theirs(self) -> float | None:
         """What the rival came to, without the floor."""
-        return next((net(figure, "theirs") for figure in self.differential.values() if figure), None)
+        return next((net(figure, "theirs") for figure in self.implementations.values() if figure), None)
 
 
 def merge(rows: list[dict[str, Any]]) -> list[Comparison]:
-    """One comparison for the rows of both twins; those of the same work stand together."""
+    """One comparison for the rows of both implementations; those of the same work stand together."""
     found: dict[tuple[str, str, str], Comparison] = {}
     for row in rows:
         key = row["group"], row["work"], row["rival"]
         one = found.setdefault(key, Comparison(*key, row["unit"], row["more_is_better"]))
         one.problem = one.problem or row["problem"]
-        one.twins[row["implementation"]] = row["figure"]
+        one.implementations[row["implementation"]] = row["figure"]
     works = list(dict.fromkeys((group, work) for group, work, _ in found))
     return sorted(found.values(), key=lambda one: works.index((one.group, one.work)))
 
@@ -67,26 +67,39 @@ def versions() -> dict[str, str | None]:
     return {name: installed.get(name) for name in DISTRIBUTIONS}
 
 
-def as_json(comparisons: list[Comparison], *, quick: bool, twins: list[str], failures: list[str]) -> dict[str, Any]:
+def as_json(
+    comparisons: list[Comparison], *, effort: str, implementations: list[str], failures: list[str]
+) -> dict[str, Any]:
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "quick": quick,
+        "effort": effort,
         "machine": machine(),
         "versions": versions(),
-        "twins": twins,
+        "implementations": implementations,
         "failures": failures,
         "rows": [asdict(one) for one in comparisons],
     }
+
+
+def from_json(result: dict[str, Any]) -> list[Comparison]:
+    """The comparisons of a result that was saved."""
+    return [Comparison(**row) for row in result["rows"]]
+
+
+def about(result: dict[str, Any]) -> str:
+    """On what machine it was measured."""
+    here = result["machine"]
+    return f"{here['interpreter']} {here['python']}, {here['architecture']}, {here['cpus']} CPUs"
 
 
 def table(comparisons: list[Comparison]) -> Table:
     """Ours over theirs, its quartiles, and what each side came to without the floor."""
     result = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     result.add_column("ours / theirs", no_wrap=True)
-    for name in TWINS.values():
+    for name in IMPLEMENTATIONS.values():
         result.add_column(name, justify="right", no_wrap=True)
         result.add_column("quartiles", justify="right", no_wrap=True, style="dim")
-    for name in [*(f"ours,\n{name}" for name in TWINS.values()), "theirs"]:
+    for name in [*(f"ours,\n{name}" for name in IMPLEMENTATIONS.values()), "theirs"]:
         result.add_column(name, justify="right", no_wrap=True)
     headed = ""
     for one in comparisons:
@@ -104,7 +117,7 @@ def headline(one: Comparison) -> str:
 def cells(one: Comparison) -> list[str]:
     if one.problem:
         return [f"  {one.rival}: {one.problem}"]
-    figures = [one.twins[name] for name in TWINS]
+    figures = [one.implementations[name] for name in IMPLEMENTATIONS]
     ratios = [cell for figure in figures for cell in ratio_cells(figure)]
     ours = [amount(net(figure, "ours"), one.unit) for figure in figures]
     return [f"  {one.rival}", *ratios, *ours, amount(one.theirs, one.unit)]

@@ -16,6 +16,8 @@ import pytest
 from benchmarks import chart, compare, measure, report
 from support.helpers import PATIENCE, missing
 
+pytestmark = pytest.mark.benchmarks
+
 COMMAND = Path(__file__).parent / "compare.py"
 LOCALS = [
     "threading.local, in C", "_threading_local", "ContextVar", "werkzeug Local", "werkzeug LocalProxy", "flask.g",
@@ -59,10 +61,10 @@ ROWS = [(group, work, rival) for group, works in EXPECTED.items() for work, riva
 
 @functools.cache
 def outcome(group: str) -> tuple[dict[str, Any], str, str]:
-    """The numbers, the chart and the table of a quick run of one group."""
+    """The numbers, the chart and the table of a trial of one group."""
     with tempfile.TemporaryDirectory() as directory:
         numbers, picture = Path(directory) / "numbers", Path(directory) / "chart.svg"
-        options = ["--quick", f"--only={group}", f"--json={numbers}", f"--chart={picture}"]
+        options = ["--effort=trial", f"--only={group}", f"--json={numbers}", f"--chart={picture}"]
         ran = subprocess.run(
             [sys.executable, str(COMMAND), *options], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
@@ -71,15 +73,17 @@ def outcome(group: str) -> tuple[dict[str, Any], str, str]:
 
 
 @pytest.mark.parametrize(("group", "work", "rival"), ROWS)
-def test_every_rival_is_measured_by_every_twin(group: str, work: str, rival: str) -> None:
+def test_every_rival_is_measured_on_every_implementation(group: str, work: str, rival: str) -> None:
     result, _, _ = outcome(group)
     (row,) = [row for row in result["rows"] if (row["work"], row["rival"]) == (work, rival)]
     if row["problem"].startswith("not installed: "):
         missing(row["problem"].removeprefix("not installed: "))
     assert not row["problem"]
-    assert {twin for twin, figure in row["twins"].items() if figure} == set(result["twins"])
-    for twin in result["twins"]:
-        figure = row["twins"][twin]
+    assert {implementation for implementation, figure in row["implementations"].items() if figure} == set(
+        result["implementations"]
+    )
+    for implementation in result["implementations"]:
+        figure = row["implementations"][implementation]
         for side in ("ours", "theirs"):
             assert math.isfinite(figure[side])
             assert figure[side] > 0
@@ -94,17 +98,20 @@ def test_a_group_has_these_rows_and_no_other_and_nothing_failed(group: str) -> N
         row for row in ROWS if row[0] == group
     ]
     assert result["failures"] == []
-    assert result["quick"] is True
+    assert result["effort"] == "trial"
+    assert "the figures mean nothing" in table
     for work in EXPECTED[group]:
         assert work in table
-    assert ("compiled twin is not built" in table) is (result["twins"] == ["python"])
+    assert ("C accelerator is not built" in table) is (result["implementations"] == ["python"])
 
 
 @pytest.mark.parametrize("group", EXPECTED)
 def test_the_chart_is_an_svg_that_names_the_work(group: str) -> None:
     result, picture, _ = outcome(group)
     assert ET.fromstring(picture).tag == "{http://www.w3.org/2000/svg}svg"
-    drawn = [row for row in result["rows"] if any(figure and figure["ratio"] for figure in row["twins"].values())]
+    drawn = [
+        row for row in result["rows"] if any(figure and figure["ratio"] for figure in row["implementations"].values())
+    ]
     for row in drawn:
         assert f">{row['work']}" in picture.replace("&#x27;", "'")
 
@@ -175,22 +182,22 @@ def test_a_statement_runs_on_its_subject_and_a_call_with_the_collector_on() -> N
     assert values == [1, 1, 1, 2, 2]
 
 
-def row(twin: str, ratio: float, **changes: Any) -> dict[str, Any]:
+def row(implementation: str, ratio: float, **changes: Any) -> dict[str, Any]:
     figure = measure.figure([(1, 1 + ratio, 2)])
     return {
         "group": "g", "work": "read", "rival": "theirs", "unit": "ns", "more_is_better": False, "problem": "",
-        "implementation": twin, "figure": vars(figure), **changes,
+        "implementation": implementation, "figure": vars(figure), **changes,
     }  # fmt: skip
 
 
-def test_the_figures_of_both_twins_stand_in_one_row() -> None:
+def test_the_figures_of_both_implementations_stand_in_one_row() -> None:
     (one,) = report.merge([row("c", 0.5), row("python", 4)])
     assert report.cells(one) == [
         "  theirs", "0.500", "0.500-0.500", "4.00", "4.00-4.00", "0.500 ns", "4.00 ns", "1.00 ns",
     ]  # fmt: skip
 
 
-def test_a_twin_that_is_not_here_has_an_empty_column_and_a_missing_rival_says_so() -> None:
+def test_an_implementation_that_is_not_here_has_an_empty_column_and_a_missing_rival_says_so() -> None:
     first, second = report.merge([row("python", 4), row("python", 1, rival="b", figure=None, problem="not installed")])
     assert report.cells(first)[1:3] == ["", ""]
     assert report.cells(second) == ["  b: not installed"]
@@ -212,4 +219,4 @@ def test_the_same_numbers_draw_the_same_chart(tmp_path: Path) -> None:
 def test_a_job_that_fails_is_an_error_with_what_it_said() -> None:
     job = measure.Job("no such job", lambda effort: [], 1)
     with pytest.raises(compare.JobError, match=r"(?s)status 1.*not enough values"):
-        compare.rows_of("memory", job, "python", quick=True)
+        compare.rows_of("memory", job, "python", "trial")

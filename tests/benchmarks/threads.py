@@ -20,6 +20,7 @@ from benchmarks.rivals import (
     WRITE,
     Rival,
 )
+from support.threads import run_at_once
 
 import tlctx
 
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 FIRST_TOUCH = "first write in a new thread, and its end"
 AT_ONCE = 8
-NEW_THREADS = (500, 5)  # of each side in a round: in full, and in quick runs
+NEW_THREADS = (500, 5)  # of each side in a round: in a full run, and in a trial
 
 
 def nothing() -> None:
-    """What a thread does that touches nothing."""
+    """The target of a thread that touches nothing."""
 
 
 def touching(subject: Any) -> Callable[[], None]:
@@ -43,7 +44,7 @@ def touching(subject: Any) -> Callable[[], None]:
 
 
 def singly(targets: tuple[Callable[[], None], ...], number: int) -> tuple[float, ...]:
-    """What a thread takes, in nanoseconds, that runs a target, from its start to its end: the median of each target.
+    """The nanoseconds from a thread's start to its end, for threads that run one target: the median of each target.
 
     A touch is a hundredth of a thread's cost, so the targets take turns thread by thread. The time is the processors':
     a thread's start and end wait for the scheduler, which is no part of the work.
@@ -84,18 +85,14 @@ def at_once(code: str, subject: Any, write: str = "pass") -> Run:
             loop(max(1, number // AT_ONCE))
             ended.append(time.perf_counter())
 
-        threads = [threading.Thread(target=work) for _ in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        run_at_once([work] * AT_ONCE)
         return max(ended) - began[0]
 
     return run
 
 
 def reads_at_once(effort: Effort) -> Iterator[Row]:
-    longer = Effort(effort.rounds, effort.slice * effort.count(4, 1), effort.quick)
+    longer = Effort(effort.rounds, effort.slice * effort.count(4, 1), effort.trial)
     ours = at_once("o.x", tlctx.local(), "o.x = 1")
     for rival in (THREAD_LOCAL, CONTEXT_VAR, PYTHON_LOCAL):
         theirs = at_once(rival.statements[READ], rival.make(), rival.statements[WRITE])

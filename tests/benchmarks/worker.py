@@ -1,4 +1,4 @@
-"""One job in a process of its own: `worker.py GROUP JOB [--quick]` prints each row as a line of JSON."""
+"""One job in a process of its own: `worker.py GROUP JOB EFFORT` prints each row as a line of JSON."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
+if not __package__:  # run as a command: its own folder stays off the path, where its modules would hide others
+    sys.path[0] = str(Path(__file__).parent.parent)
 
-from benchmarks.measure import FULL, QUICK
+from benchmarks.measure import EFFORTS
 
 import tlctx
 
 
-def main(group: str, name: str, *options: str) -> None:
+def main(group: str, name: str, effort: str) -> None:
     jobs = importlib.import_module(f"benchmarks.{group}").JOBS
     (job,) = [job for job in jobs if job.name == name]
-    effort = QUICK if "--quick" in options else FULL
     gc.freeze()  # what is imported by now is no garbage: no side has to look through it
-    for row in job.rows(effort):
+    for row in job.rows(EFFORTS[effort]):
         print(json.dumps({"implementation": tlctx.IMPLEMENTATION, **asdict(row)}), flush=True)  # noqa: T201
 
 

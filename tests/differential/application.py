@@ -1,4 +1,4 @@
-"""What the application of a story is made of: its context, its managers, and the bodies that it answers with."""
+"""The parts of a scenario's application: its context, its managers, and the bodies that it answers with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tlctx import RequestContext, per_request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from differential.story import Story
+    from differential.scenario import Scenario
 
 
 FAULTS: dict[str, type[BaseException]] = {
@@ -24,22 +24,22 @@ class Token:
 class Ctx(RequestContext):
     user: str = "nobody"
     tenant: str
-    story: ClassVar[Story]
+    scenario: ClassVar[Scenario]
 
     @per_request
     def made(self) -> Any:
-        return self.story.value("token")
+        return self.scenario.value("token")
 
     @per_request
     def finishing(self) -> Iterator[Any]:
-        self.story.note("finishing begins", self.get("user"))
+        self.scenario.note("finishing begins", self.get("user"))
         try:
-            yield self.story.value("token")
+            yield self.scenario.value("token")
         except BaseException as error:
-            self.story.note("finishing learns of", type(error).__name__)
+            self.scenario.note("finishing learns of", type(error).__name__)
             raise
         finally:
-            self.story.note("finishing ends", self.get("user"))
+            self.scenario.note("finishing ends", self.get("user"))
 
     @per_request
     def failing(self) -> Any:
@@ -57,22 +57,22 @@ class Ctx(RequestContext):
 class WithInit(Ctx):
     def __init__(self, *args: Any) -> None:
         self.user = f"init {args}"
-        if self.story.failure is not None:
-            raise FAULTS[self.story.failure]("from __init__")
+        if self.scenario.failure is not None:
+            raise FAULTS[self.scenario.failure]("from __init__")
 
 
 class Manager:
     """A context manager that notes its end, and may raise or swallow there."""
 
-    def __init__(self, story: Story, end: str) -> None:
-        self.story = story
+    def __init__(self, scenario: Scenario, end: str) -> None:
+        self.scenario = scenario
         self.end = end
 
     def __enter__(self) -> str:
         return "entered"
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
-        self.story.note("a manager learns of", getattr(kind, "__name__", None))
+        self.scenario.note("a manager learns of", getattr(kind, "__name__", None))
         if self.end in FAULTS:
             raise FAULTS[self.end]("from a manager's end")
         return self.end == "swallow"
@@ -81,24 +81,24 @@ class Manager:
 class Script:
     """The body of a request: a list of commands for each step, and one for its end."""
 
-    def __init__(self, story: Story, steps: list[Any], end: list[Any]) -> None:
-        self.story = story
+    def __init__(self, scenario: Scenario, steps: list[Any], end: list[Any]) -> None:
+        self.scenario = scenario
         self.steps = steps
         self.end = end
 
     def generate(self) -> Iterator[bytes]:
         try:
             for number, commands in enumerate(self.steps):
-                self.story.run(commands)
+                self.scenario.run(commands)
                 yield b"%d" % number
         finally:
-            self.story.run(self.end)
+            self.scenario.run(self.end)
 
     def make(self, kind: str, environ: dict[str, Any]) -> Any:
         if kind == "generator":
             return self.generate()
         if kind == "map":
-            return map(self.story.run, self.steps)
+            return map(self.scenario.run, self.steps)
         if kind == "file":
             return environ.get("wsgi.file_wrapper", list)(self)
         kinds = {"iterable": Iterable, "iterator": Iterating, "sized": Sized, "by index": ByIndex}
@@ -110,8 +110,8 @@ class Iterable:
         self.script = script
 
     def __iter__(self) -> Any:
-        self.script.story.note("iter")
-        return iter([self.script.story.run(commands) for commands in self.script.steps[:1]] + [b"end"])
+        self.script.scenario.note("iter")
+        return iter([self.script.scenario.run(commands) for commands in self.script.steps[:1]] + [b"end"])
 
 
 class Iterating(Iterable):
@@ -122,16 +122,16 @@ class Iterating(Iterable):
 
     def __next__(self) -> Any:
         self.left = iter(self.script.steps) if self.left is None else self.left
-        return self.script.story.run(next(self.left))
+        return self.script.scenario.run(next(self.left))
 
     def close(self) -> None:
-        self.script.story.note("close")
-        self.script.story.run(self.script.end)
+        self.script.scenario.note("close")
+        self.script.scenario.run(self.script.end)
 
 
 class Sized(Iterating):
     def __len__(self) -> int:
-        self.script.story.run(self.script.end)
+        self.script.scenario.run(self.script.end)
         return 2
 
 
@@ -139,11 +139,11 @@ class ByIndex(Iterable):
     __iter__ = None  # type: ignore[assignment]
 
     def __getitem__(self, number: int) -> Any:
-        return self.script.story.run(self.script.steps[number])
+        return self.script.scenario.run(self.script.steps[number])
 
 
 class FileWrapper:
-    """A server's."""
+    """The file wrapper of a server."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -152,12 +152,12 @@ class FileWrapper:
         return iter([b"file"])
 
     def close(self) -> None:
-        self.script.story.note("the file is closed")
-        self.script.story.run(self.script.end)
+        self.script.scenario.note("the file is closed")
+        self.script.scenario.run(self.script.end)
 
 
 class Sealed(FileWrapper):
-    """One that takes no attributes."""
+    """One that refuses the attribute `close`."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "close":
@@ -166,4 +166,4 @@ class Sealed(FileWrapper):
 
 
 class Environ(dict[str, Any]):
-    """One that is not exactly a dict."""
+    """An environ that is not exactly a dict."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from support.helpers import OnlyDeletes, OnlySets
 from differential.values import Payload
+from support.helpers import OnlyDeletes, OnlySets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +95,7 @@ def subclasses(side: Side) -> dict[str, Any]:
         vars().update({name: make(side) for name, make in CLASS_ATTRIBUTES.items()})
 
     class Slotted(Special):
-        __slots__ = ("slot",)
+        __slots__ = ("in_slots",)
 
     class Fallback(Special):
         def __getattr__(self, name: str) -> str:

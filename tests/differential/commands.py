@@ -1,12 +1,12 @@
-"""Every command of a story, with the arguments that hypothesis may give it."""
+"""Every command of a scenario, with the arguments that hypothesis may give it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import strategies as st
 from differential.application import FAULTS
 from differential.fuzz import indices
+from hypothesis import strategies as st
 
 contexts = st.sampled_from([0, 0, 0, 0, 0, 1, 2])
 fields = st.sampled_from(
@@ -82,7 +82,7 @@ def nested(inner: Any) -> Any:
         command("block", contexts, firsts, several),
         command("callback", contexts, several),
         command("callback_of", indices, several),
-        command("carried", indices, several),
+        command("propagated", indices, several),
         command("elsewhere", inner),
         command("in_a_coroutine", several),
         requests(several),

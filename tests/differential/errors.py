@@ -1,4 +1,4 @@
-"""What tells one error from another, in words that are the same for both twins."""
+"""What distinguishes one error from another, in words that are the same for both implementations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def text_of(error: BaseException) -> str:
-    return re.sub(r"0x[0-9a-f]+|_local_c\.|tlctx\._core\._local_(c|py)\.", "", str(error))
+    return re.sub(r"0x[0-9a-f]+|tlctx\._core\.(_py\.\w+|_\w+)\.|\b_(local_c|accelerator)\.", "", str(error))
 
 
 def seen_before(error: BaseException) -> BaseException | None:

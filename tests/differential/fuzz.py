@@ -1,9 +1,13 @@
-"""How many examples are tried: a few, always the same; `TLCTX_FUZZ=2000` tries that many, new ones each time."""
+"""How many examples are tried: a few, always the same, and a hundred in tests marked `slow`.
+
+`TLCTX_FUZZ=2000` tries that many, new ones each time.
+"""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
@@ -25,3 +29,6 @@ def profile(examples: int) -> settings:
         suppress_health_check=list(HealthCheck),
         phases=[Phase.explicit, Phase.generate, Phase.shrink],
     )
+
+
+few_or_many = pytest.mark.parametrize("examples", [25, pytest.param(100, marks=pytest.mark.slow)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from differential.application import Environ, FileWrapper, Iterating, Script, Sealed
-from differential.scopes import ScopeStory
+from differential.scopes import ScopeScenario
 
 from tlctx import ContextMiddleware
 
@@ -22,8 +22,8 @@ def start_response(*_: Any) -> Any:
     return None
 
 
-class RequestStory(ScopeStory):
-    """A story of requests, and all else."""
+class RequestScenario(ScopeScenario):
+    """A scenario of requests, and all else."""
 
     # Requests
 

@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 from differential.application import FAULTS, Manager
-from differential.story import Story
+from differential.scenario import Scenario
 
 from tlctx import Scope
 
 
-class ScopeStory(Story):
-    """A story of contexts and scopes."""
+class ScopeScenario(Scenario):
+    """A scenario of contexts and scopes."""
 
     # A context
 
@@ -71,19 +71,19 @@ class ScopeStory(Story):
         return self.scope(number).__enter__()
 
     def do_exit(self, number: int, fault: str | None) -> Any:
-        error = None if fault is None else FAULTS[fault]("told to __exit__")
+        error = None if fault is None else FAULTS[fault]("given to __exit__")
         return self.scope(number).__exit__(None if error is None else type(error), error, None)
 
     def do_close(self, number: int, fault: str | None) -> Any:
-        return self.scope(number).close(None if fault is None else FAULTS[fault]("told to close()"))
+        return self.scope(number).close(None if fault is None else FAULTS[fault]("given to close()"))
 
     def do_fail(self, number: int, fault: str) -> Any:
-        return self.scope(number).fail(FAULTS[fault]("told to fail()"))
+        return self.scope(number).fail(FAULTS[fault]("given to fail()"))
 
     def do_forget_scope(self, number: int) -> None:
         del self.scopes[number % len(self.scopes)]
 
-    def do_carried(self, number: int, commands: list[Any]) -> None:
+    def do_propagated(self, number: int, commands: list[Any]) -> None:
         with self.scope(number).carried():
             self.run(commands)
 

@@ -1,4 +1,4 @@
-"""One twin of `local` in an example: its classes and objects, and what came of each step."""
+"""One implementation of `local` in an example: its classes and objects, and what came of each step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from differential.values import Payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from differential.threads import Worker
+    from differential.threads import JobThread
 
     Step = Callable[["Side"], Any]
 
 
 class Side:
-    """One twin's part of an example."""
+    """One implementation's part of an example."""
 
-    def __init__(self, local: Any, visitor: Worker) -> None:
+    def __init__(self, local: Any, visitor: JobThread) -> None:
         self.local = local
         self.visitor = visitor
         self.journal: list[Any] = []
@@ -41,7 +41,7 @@ class Side:
         self.journal.append(self.visitor.run(lambda: self.outcome(step)))
 
     @property
-    def alive(self) -> list[str]:
+    def living(self) -> list[str]:
         return [label for label, payload in self.watched.items() if payload() is not None]
 
     def outcome(self, step: Step) -> Any:
@@ -81,6 +81,6 @@ class Side:
         return next((number for number, other in enumerate(self.instances) if other is instance), -1)
 
     def dicts(self, number: int) -> Any:
-        """The map behind a local: which threads are in it, and what of each."""
+        """The map of a local: the threads that are in it, and the dict of each."""
         found = self.instances[number]._local__impl.dicts
         return [(key, id(found[key][0]()) == key, self.describe(found[key][1])) for key in sorted(found)]

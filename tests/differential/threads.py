@@ -1,4 +1,4 @@
-"""Threads that do as they are told."""
+"""Threads that run one job after another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SetAtTheEnd:
-    """Tells of the end of what holds it."""
+    """Sets the event when its holder is freed."""
 
     def __init__(self, event: threading.Event) -> None:
         self.event = event
@@ -25,10 +25,10 @@ class SetAtTheEnd:
         self.event.set()
 
 
-class Worker:
+class JobThread:
     """A thread that does one thing at a time for whoever waits for it; a foreign one `threading` does not know."""
 
-    def __init__(self, name: str = "worker", *, foreign: bool = False) -> None:
+    def __init__(self, name: str = "job thread", *, foreign: bool = False) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._gone = threading.Event()

@@ -95,8 +95,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "subclass": Name,
 }
 NAMES = [
-    "x", "y", "z", "constant", "computed", "broken", "own_error", "visits", "sets", "deletes", "gets", "both", "slot",
-    "made_up", "given", "method", "of_class", "__init__", "__dict__", "__class__", "", "naïve ключ", "a\0b", "\ud800",
+    "x", "y", "z", "constant", "computed", "broken", "own_error", "visits", "sets", "deletes", "gets", "both",
+    "in_slots", "made_up", "given", "method", "of_class", "__init__", "__dict__", "__class__", "",
+    "naïve ключ", "a\0b", "\ud800",
     *(f"name_{number}" for number in range(10)),
 ]  # fmt: skip
 names = st.builds(lambda name, form: FORMS[form](name), st.sampled_from(NAMES), st.sampled_from(sorted(FORMS)))

@@ -1,4 +1,4 @@
-"""The app under test, as servers serve it: `routes` inside the middleware, and what is wrong outside of it.
+"""The app under test, as servers serve it: `routes` inside the middleware, and faults outside of it.
 
 The outer routes do to a body on purpose what servers and other middlewares do by mistake.
 """
@@ -74,7 +74,7 @@ def start_afresh(environ: Any, start_response: Any) -> Any:
 
 
 def with_body_events(app: Callable[..., Any]) -> Callable[..., Any]:
-    """A kind of body, with the file that it may send, and the events that it tells of."""
+    """Give a kind of body the file that it may send, and a function that reports its events."""
 
     def serve(environ: Any, start_response: Any) -> Any:
         tag = environ["QUERY_STRING"].partition("tag=")[2]
@@ -107,7 +107,7 @@ OUTER_ROUTES: dict[str, Callable[..., Any]] = {
 
 
 class FullLog(logging.Handler):
-    """An access log that fails where the fault is that it does, for a server whose access log is a logger."""
+    """An access log that raises for the fault of that name, for a server whose access log is a logger."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if "access_log_raises" in record.getMessage():

@@ -1,6 +1,6 @@
 """Every kind of body that a WSGI app may return: small apps that are served with the middleware, and without it.
 
-They tell `environ["faults.event"]` that a body was closed, and how often Python code read a file. The file that they
+They report to `environ["faults.event"]` that a body was closed, and how often Python code read a file. The file they
 send is at `environ["faults.file"]`.
 """
 
@@ -76,14 +76,14 @@ class SizedBlocks(Blocks):
 
 
 class IndexedBlocks:
-    """Iterable in the old way, by index alone."""
+    """Iterable by the old protocol, `__getitem__` alone."""
 
     def __getitem__(self, index: int) -> bytes:
         return HELLO[index]
 
 
 class ClosedBlocks(Blocks):
-    """Tells that it was closed."""
+    """Reports that it was closed."""
 
     def __init__(self, environ: Any, *blocks: bytes) -> None:
         super().__init__(*blocks)
@@ -166,7 +166,7 @@ def write_and_a_generator(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 class Watched:
-    """A file that tells that it was closed, and how often Python code had read it."""
+    """A file that reports that it was closed, and how often Python code had read it."""
 
     def __init__(self, environ: Any, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -194,15 +194,15 @@ for name in ("read", "read1", "readall", "readinto", "readline", "readlines", "_
 
 
 class WatchedFile(Watched, io.FileIO):
-    """A file that the system knows, so that it can be sent without being read."""
+    """A file with a descriptor, so that the system can send it without Python reading it."""
 
 
 class WatchedBytes(Watched, io.BytesIO):
-    """A file that only Python knows."""
+    """A file in memory, without a descriptor."""
 
 
 def wrapped(environ: Any, file: Any) -> Any:
-    """The file in the server's wrapper; where it has none, in that of the standard library."""
+    """The file in the server's wrapper, or in the standard library's if the server has none."""
     return environ.get("wsgi.file_wrapper", FileWrapper)(file)
 
 

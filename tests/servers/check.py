@@ -1,4 +1,4 @@
-"""What must hold after every fault, on every server: `violations` says what does not."""
+"""What must hold after every fault, on every server: `violations` lists what does not."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from typing import Any
 
 from servers.client import PATIENCE
-from servers.servers import Running, until
+from servers.running import Running, until
 from servers.visit import Fault, Visit, reason
 
 SECRET = "S3CRET"
 ENOUGH = 40
-"""Probes after which a thread that has not been met again is taken to have ended."""
+"""Probes after which a thread that has not served again is taken to have ended."""
 
 
 def violations(fault: Fault, running: Running, tag: str, patience: float = PATIENCE) -> list[str]:
-    """Run the fault, then look at what is left of it; an empty list says that nothing is."""
-    assert running.answers(), f"{running.server} does not answer"  # and starts afresh with that
+    """Run the fault, then list what is left of it: nothing, if all is well."""
+    assert running.answers(), f"{running.server} does not answer"  # this request makes the app start afresh, too
     visit = Visit(running, tag)
     reported = reports(running)
     try:
@@ -28,13 +28,13 @@ def violations(fault: Fault, running: Running, tag: str, patience: float = PATIE
         visit.disconnect()
     if not reason(fault.killed, running.server):
         found += _teardowns(visit, patience)
-    found += [f"saw foreign data: {words}" for each in visit.all_tags() for words in _foreign(running, each)]
+    found += [f"saw foreign data: {words}" for words in _foreign(visit)]
     found += _unreported(fault, running, reported, patience)
     return found + ["the server's log shows a value"] * (SECRET in running.log)
 
 
 def _unreported(fault: Fault, running: Running, before: tuple[int, int], patience: float) -> list[str]:
-    """What tlctx had to clean up itself stands in the server's log, once; a line may come after the last event."""
+    """tlctx logs each scope that it had to clean up itself, once. The line may come after the last event."""
 
     def since() -> tuple[int, ...]:
         return tuple(after - then for after, then in zip(reports(running), before, strict=True))
@@ -45,29 +45,30 @@ def _unreported(fault: Fault, running: Running, before: tuple[int, int], patienc
 
 
 def reports(running: Running) -> tuple[int, int]:
-    """How many dropped bodies, and how many failed teardowns, stand in the server's log."""
+    """How many dropped bodies, and how many failed teardowns, the server's log has."""
     about = r"request #\d+ \(\w+ /\w+\): {}, \d+\.\d{{3}} s after it began"
     kinds = (r"the server dropped its body without close\(\)", "its teardown failed")
     dropped, failed = (len(re.findall(about.format(kind), running.log)) for kind in kinds)
     return dropped, failed
 
 
-def _foreign(running: Running, tag: str) -> list[str]:
-    return [" ".join(words) for name, *words in running.events(tag) if name == "foreign"]
+def _foreign(visit: Visit) -> list[str]:
+    events = visit.running.events_by_tag()
+    return [" ".join(words) for tag in visit.all_tags() for name, *words in events[tag] if name == "foreign"]
 
 
 def _after_death(fault: Fault, visit: Visit) -> list[str]:
-    """Start a server again that was to end with the fault."""
+    """Restart the server if the fault was expected to end it."""
     running = visit.running
     if reason(fault.dies, running.server):
-        if not until(lambda: not running.alive, PATIENCE):
+        if not until(lambda: not running.is_up, PATIENCE):
             return ["the server did not end, as the table says"]
         running.start()
-    return [] if running.alive else ["the server ended"]
+    return [] if running.is_up else ["the server ended"]
 
 
 def _probe(visit: Visit) -> dict[str, Any] | None:
-    """What a request sees that comes after the fault: one sent by the fault, or on its connection, or a new one."""
+    """What a later request sees: one that the fault has sent, or one on its connection, or on a new connection."""
     if visit.reports:
         return dict(visit.reports.pop(0))
     answer = visit.ask_path("/probe", close=visit.connection is None)
@@ -75,7 +76,7 @@ def _probe(visit: Visit) -> dict[str, Any] | None:
 
 
 def _residues(visit: Visit, patience: float) -> list[str]:
-    """Probe, on the very thread of the fault if it can be met again, until nothing is left or patience is."""
+    """Probe until nothing is left or time is up: on the thread of the fault, if that can serve again."""
     places = {place for tag in visit.tags for place in visit.places(tag)}
     deadline = time.monotonic() + patience
     left, seen = ["no probe was answered"], set[tuple[int, int]]()
@@ -100,22 +101,28 @@ def _residues(visit: Visit, patience: float) -> list[str]:
 
 
 def _left(visit: Visit, report: dict[str, Any]) -> list[str]:
-    alive = sorted(set(report["alive"]) & set(visit.tags))
-    return [f"alive: {alive}"] * bool(alive) + [f"open: {report['open']}"] * bool(report["open"])
+    living = sorted(set(report["living"]) & set(visit.tags))
+    return [f"not freed: {living}"] * bool(living) + [f"open: {report['open']}"] * bool(report["open"])
 
 
 def _meetable(visit: Visit, places: set[tuple[int, int]], seen: set[tuple[int, int]]) -> bool:
-    """Whether the fault's thread may serve again: its process does, and the server has no new one each time."""
+    """Whether the fault's thread may serve again: its process does, and the server keeps its threads."""
     return visit.running.server.one_thread and bool({pid for pid, _ in places} & {pid for pid, _ in seen})
 
 
 def _teardowns(visit: Visit, patience: float) -> list[str]:
     """Each request's teardown ran exactly once."""
 
-    def counts(tag: str) -> tuple[int, int]:
-        names = [name for name, *_ in visit.running.events(tag)]
-        return names.count("opened"), names.count("closed")
+    def uneven() -> list[str]:
+        events = visit.running.events_by_tag()
+        counts = [(tag, *count_scopes(events[tag])) for tag in visit.all_tags()]
+        return [f"{closed} teardowns of {opened}: {tag}" for tag, opened, closed in counts if opened != closed]
 
-    until(lambda: all(opened == closed for opened, closed in map(counts, visit.all_tags())), patience)
-    found = {tag: counts(tag) for tag in visit.all_tags()}
-    return [f"{closed} teardowns of {opened}: {tag}" for tag, (opened, closed) in found.items() if opened != closed]
+    until(lambda: not uneven(), patience)
+    return uneven()
+
+
+def count_scopes(events: list[list[str]]) -> tuple[int, int]:
+    """How many scopes a request opened and closed."""
+    names = [name for name, *_ in events]
+    return names.count("opened"), names.count("closed")

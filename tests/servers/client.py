@@ -1,4 +1,4 @@
-"""Clients that can do wrong: HTTP/1.1 and HTTP/2 over a socket of their own, which they may reset at any point.
+"""Clients that can misbehave: HTTP/1.1 and HTTP/2 over a raw socket, which they may reset at any point.
 
 What a server sends is never an exception here: an answer that breaks off says so.
 """
@@ -72,10 +72,10 @@ class Connection:
         return received
 
     def _take(self, data: bytes) -> None:
-        """What the protocol wants to know of what was received."""
+        """Let the protocol see what was received."""
 
     def reset(self) -> None:
-        """Leave without a good-bye: the server's next write finds the connection reset."""
+        """Reset the connection: the server's next write fails."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
@@ -85,7 +85,7 @@ class Connection:
 
 
 class _OneFile:
-    """Lets several answers be read from one buffered file, as pipelined ones have to be."""
+    """Lets several answers be read from one buffered file, as pipelining requires."""
 
     def __init__(self, file: Any) -> None:
         self.file = file
@@ -164,7 +164,7 @@ class Http2(Connection):
         self._flush()
 
     def send(self, path: str, method: str = "GET", *, close: bool = False) -> int:
-        """`close` changes nothing: a stream has an end of its own."""
+        """`close` changes nothing: a stream ends by itself."""
         stream = self._h2.get_next_available_stream_id()
         fields = [(":method", method), (":path", path), (":scheme", "http"), (":authority", "localhost")]
         self._answers[stream] = Answer()

@@ -1,4 +1,4 @@
-"""The middleware that everybody writes first: set on entry, clear in `close()`. It shows that the suite can see a leak.
+"""The middleware that everybody writes first: set on entry, clear in `close()`. It shows that the suite finds a leak.
 
 It offers what the app under test uses of tlctx, on `threading.local`.
 """
@@ -18,7 +18,7 @@ EARLY = threading.local if os.environ.get("FAULTS_EARLY_LOCAL") else None
 
 
 class NaiveContext:
-    """Values on the thread. `start_afresh` forgets those of all threads, so that each test begins without old leaks."""
+    """Values of the thread. `start_afresh` forgets those of all threads, so that each test begins without old leaks."""
 
     def __init__(self) -> None:
         self.start_afresh()
@@ -71,7 +71,7 @@ class ClosingBody:
 
 
 class CarelessMiddleware(NaiveMiddleware):
-    """Sets on entry and never clears: whatever the fault is, the suite has to see that."""
+    """Sets on entry and never clears: whatever the fault is, the suite has to find that."""
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         self.ctx.role = "visitor"

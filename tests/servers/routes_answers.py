@@ -1,4 +1,4 @@
-"""Routes that answer wrongly: exceptions, broken answers, odd ones, and ends that fail."""
+"""Routes that answer wrongly or unusually: exceptions, broken answers, and ends that fail."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from gevent import Timeout
+from greenlet import GreenletExit
 from servers import state
 from servers.routing import Boom, answer, pieces, raising, route, start
 from servers.state import PATIENCE, ctx, event, still_its_own, use
-from gevent import Timeout
-from greenlet import GreenletExit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ EXCEPTIONS: dict[str, type[BaseException]] = {
     "system_exit": SystemExit, "keyboard_interrupt": KeyboardInterrupt, "generator_exit": GeneratorExit,
     "greenlet_exit": GreenletExit, "gevent_timeout": Timeout, "stop_iteration": StopIteration,
 }  # fmt: skip
-"""What an app may raise, by the fault's name; gevent's are there whatever the server is."""
+"""What an app may raise, by the fault's name; gevent's exceptions are used on every server."""
 
 
 @route
@@ -132,7 +132,7 @@ def content_length_too_small(environ: Any, start_response: Any, tag: str) -> Any
     return pieces(tag, 3)
 
 
-# Answers that are odd, and right
+# Answers that are unusual, and valid
 
 
 @route
@@ -171,7 +171,7 @@ def exc_info_after_headers(environ: Any, start_response: Any, tag: str) -> Any:
 
 
 def replacing_headers(start_response: Any, tag: str, after: int) -> Iterator[bytes]:
-    """A body that fails after so many chunks, and answers 500 if it still can."""
+    """A body that fails after this many chunks, and answers 500 if it still can."""
     for _ in range(after):
         yield b"chunk"
     try:
@@ -228,7 +228,7 @@ def teardown_raises_after_stream(environ: Any, start_response: Any, tag: str) ->
 
 @route
 def drop_kept_body(environ: Any, start_response: Any, tag: str) -> Any:
-    """Let go of a body that nobody closed: here and now, and see whether this request's own data is still there."""
+    """Drop a body that nobody closed, during this request, and see whether this request's own data is still there."""
     use(tag)
     state.wait_for_kept_body()
     state.kept.clear()

@@ -1,4 +1,4 @@
-"""Routes whose fault comes from others: clients that leave, and threads, processes and jobs that go on."""
+"""Routes for faults from outside: clients that leave, and threads, processes and jobs that go on."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def wait_in_the_middle(environ: Any, start_response: Any, tag: str) -> Any:
 
 @route
 def access_log_raises(environ: Any, start_response: Any, tag: str) -> Any:
-    """gunicorn's stumbles over a key that is no string; the other servers' are made to."""
+    """gunicorn's access log fails at a key that is not a string; those of other servers are made to fail."""
     use(tag)
     environ[42] = "no string"
     start(start_response)
@@ -157,7 +157,7 @@ def timer_outlives(environ: Any, start_response: Any, tag: str) -> Any:
 
 
 def outlive(tag: str) -> None:
-    """Use the context in a thread that nobody told of it, when the request has ended."""
+    """Use the context after the request has ended, in a thread that it was not propagated to."""
     wait_for_flag(tag)
     look(tag)
     try:
@@ -182,7 +182,7 @@ def greenlets_take_turns(environ: Any, start_response: Any, tag: str) -> Any:
 
     def body() -> Iterator[bytes]:
         for _ in range(5):
-            time.sleep(0.002)  # which gevent has patched: it gives way
+            time.sleep(0.002)  # patched by gevent: other greenlets run
             still_its_own(tag)
             yield b"turn "
 

@@ -1,4 +1,4 @@
-"""Serves the app under test by a server that is a library: `python serve.py NAME PORT [patch-late]`.
+"""Serves the app under test with a server that is a library: `python -m servers.serve NAME PORT [patch-late]`.
 
 With "patch-late", gevent patches after tlctx was imported and before the server is.
 """
@@ -47,7 +47,7 @@ def wsgiref(app: Any, port: int) -> None:
 
 
 def log(path: str) -> None:
-    """An access log that fails where the fault is that it does."""
+    """An access log that raises for the fault of that name."""
     if path.startswith("/access_log_raises"):
         raise OSError("the log is full")
 
@@ -56,7 +56,7 @@ SERVERS = {function.__name__: function for function in (waitress, werkzeug, werk
 
 
 def stop(*_: object) -> None:
-    raise SystemExit(0)  # the signal's own way ends the process at once
+    raise SystemExit(0)  # the default action would end the process at once
 
 
 def main(name: str, port: str, *options: str) -> None:

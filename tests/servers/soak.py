@@ -11,20 +11,24 @@ import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it runs as a command, from anywhere
+if not __package__:  # run as a command: its own folder stays off the path, where its modules would hide others
+    sys.path[0] = str(Path(__file__).parent.parent)
 
 import click
 import psutil
-from servers.client import Http1
-from servers.servers import Running, Server, gunicorn, serving, until
-from servers.soak_load import Client, start
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from servers.client import Http1
+from servers.running import Running, serving, until
+from servers.server_table import Server, gunicorn
+from servers.soak_load import Client
+from support.threads import start_threads
 
 APP = "servers.soak_app:application"
 OPTIONS = ("--log-level=critical", "--max-requests=0")
@@ -38,7 +42,7 @@ SAMPLES = 240  # of the memory, in a run
 
 @dataclass
 class Report:
-    """What came of a soak on one server. Memory in MB, time in seconds."""
+    """The result of a soak on one server. Memory in MB, time in seconds."""
 
     server: str
     seconds: float = 0.0
@@ -67,13 +71,17 @@ class Report:
 
 
 def soak(server: Server, middleware: str, seconds: float, faults: float, progress: Progress) -> Report:
-    """Load one server for so many seconds."""
+    """Load one server for this many seconds."""
     report = Report(server.name)
     task = progress.add_task(server.name, total=seconds)
     with serving(server, middleware) as running:
         clients = [Client(number, running.port, faults) for number in range(CLIENTS)]
         began = time.monotonic()
-        threads = start(clients, lambda: time.monotonic() - began > seconds)
+
+        def stopped() -> bool:
+            return time.monotonic() - began > seconds
+
+        threads = start_threads(partial(client.run, stopped) for client in clients)
         while any(thread.is_alive() for thread in threads):
             threads[0].join(seconds / SAMPLES)
             requests, passed = sum(client.tally.requests for client in clients), time.monotonic() - began
@@ -92,7 +100,7 @@ def resident(running: Running) -> float:
 
 
 def take_counts(report: Report, running: Running, clients: list[Client]) -> None:
-    """Add up what the clients saw, and what the app says when every request has ended."""
+    """Add up what the clients saw, and what the app reports when every request has ended."""
     for client in clients:
         report.requests += client.tally.requests
         report.faults += client.tally.faults

@@ -6,7 +6,6 @@ which middleware serves it.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from servers.naive import NaiveContext, NaiveMiddleware
+from support.open_scopes import find_open_scopes
 
 from tlctx import ContextMiddleware, RequestContext, Scope, cleanups
 from tlctx._core.cleanups import Count
@@ -93,7 +93,7 @@ def look_from_outside() -> None:
 
 
 def log_fails(environ: Any, user: str) -> Any:
-    environ[42] = "gunicorn's access log stumbles over it, and never closes the body"
+    environ[42] = "gunicorn's access log fails at this key, and the body is never closed"
     return named(user)
 
 
@@ -131,10 +131,8 @@ def serve(environ: Any, start_response: Any) -> Any:
 
 
 def report(start_response: Any) -> list[bytes]:
-    """What was counted so far; the scopes that are open are looked for in the whole heap."""
-    gc.collect()
-    own = Scope.of(ctx) if tlctx_serves else None
-    open_now = [str(item) for item in gc.get_objects() if type(item) is Scope and not item.ended and item is not own]
+    """What was counted so far."""
+    open_now = find_open_scopes(besides=Scope.of(ctx) if tlctx_serves else None)
     numbers = {
         "opened": opened.total, "closed": closed.total, "residues": residues.total, "open": len(open_now),
         "cleanups": list(cleanups()),

@@ -1,11 +1,10 @@
-"""The soak's clients: each keeps a connection, asks as a user of its own, and reads every answer for other names."""
+"""The soak's clients: each keeps a connection, asks as its own user, and searches every answer for other names."""
 
 from __future__ import annotations
 
 import random
 import re
 import socket
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,13 +45,13 @@ class Client:
         self.connection: Connection | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Ask until told to stop."""
+        """Ask until `stopped()`."""
         while not stopped():
             self.ask()
         self.disconnect()
 
     def ask(self) -> None:
-        """One request, at fault with the given probability."""
+        """Send one request, with a fault at the given probability."""
         wrong = self.random.random() < self.faults
         route = self.random.choice(WRONG if wrong else RIGHT)
         self.tally.requests += 1
@@ -112,11 +111,3 @@ def _receive(socket: socket.socket) -> bytes:
     if not data:
         raise ConnectionResetError("the server closed the connection")
     return data
-
-
-def start(clients: list[Client], stopped: Callable[[], bool]) -> list[threading.Thread]:
-    """Let all of them ask at once, each on a thread of its own."""
-    threads = [threading.Thread(target=client.run, args=(stopped,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    return threads

@@ -1,4 +1,4 @@
-"""What the app under test stands on: its context, and a file of events that says what each request opened and closed.
+"""The state of the app under test: its context, and a file of events that records what each request opened and closed.
 
 The environment says which middleware serves it (FAULTS_MIDDLEWARE: tlctx, naive, careless) and where the events go
 (FAULTS_EVENTS). An event is a line of words; each begins with its name and the tag of the request it is about.
@@ -6,7 +6,6 @@ The environment says which middleware serves it (FAULTS_MIDDLEWARE: tlctx, naive
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -16,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from servers.naive import CarelessMiddleware, NaiveContext, NaiveMiddleware
+from support.open_scopes import find_open_scopes
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, cleanups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECRET = "S3CRET"  # stands in every value, and must stand in nothing that is logged or kept
+SECRET = "S3CRET"  # is in every value, and must be in nothing that is logged or kept
 EVENTS = os.open(os.environ["FAULTS_EVENTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 FLAGS = Path(os.environ["FAULTS_EVENTS"]).parent
 PATIENCE = 30.0
@@ -75,7 +75,7 @@ def visible() -> list[str]:
 
 
 def use(tag: str) -> None:
-    """What the request of every fault does first: look whether it is alone, store a value, open what must be closed."""
+    """What every fault's request does first: check that it sees no other data, store a value, register a teardown."""
     for name in visible():
         event("foreign", tag, name)
     event("opened", tag, *place())
@@ -103,22 +103,21 @@ def wait_for_kept_body() -> None:
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)  # which gevent patches: other greenlets go on meanwhile
+        time.sleep(0.005)  # patched by gevent: other greenlets run meanwhile
 
 
 def report(outside: list[str]) -> dict[str, Any]:
-    """What this process still holds of requests, as a request sees it that comes after them."""
+    """What this process still holds of earlier requests, as a later one sees it."""
     inside = visible()
     own = Scope.of(ctx) if tlctx_serves else None
-    for _ in range(2):
-        gc.collect()
+    open_now = find_open_scopes(besides=own)
     return {
         "pid": os.getpid(),
         "place": place(),
         "outside": outside,
         "inside": inside,
-        "alive": [tag for tag, payload in payloads.items() if payload() is not None],
-        "open": [str(item) for item in gc.get_objects() if type(item) is Scope and not item.ended and item is not own],
+        "living": [tag for tag, payload in payloads.items() if payload() is not None],
+        "open": open_now,
         "cleanups": list(cleanups()),
     }
 

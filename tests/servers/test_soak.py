@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.helpers import PATIENCE
 
+pytestmark = pytest.mark.servers
+
 SOAK = Path(__file__).parent / "soak.py"
 
 
@@ -18,7 +20,7 @@ def soak(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-def test_it_finds_nothing_and_writes_its_numbers_and_a_picture(tmp_path: Path) -> None:
+def test_the_soak_finds_no_leak_and_writes_its_numbers_and_a_chart(tmp_path: Path) -> None:
     ran = soak(f"--json={tmp_path}/numbers", f"--picture={tmp_path}/picture.svg")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     reports = json.loads((tmp_path / "numbers").read_text())
@@ -35,7 +37,7 @@ def test_it_finds_nothing_and_writes_its_numbers_and_a_picture(tmp_path: Path) -
 
 
 @pytest.mark.control
-def test_it_sees_what_a_naive_middleware_leaks() -> None:
+def test_the_soak_finds_what_a_naive_middleware_leaks() -> None:
     ran = soak("--server=gthread", "--middleware=naive")
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "somebody else's: /anonymous as " in ran.stdout

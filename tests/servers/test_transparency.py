@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 from servers.bodies import KINDS
 from servers.client import PATIENCE, Http2
-from servers.servers import SERVERS, Running, Server, serving, until
+from servers.running import Running, serving, until
+from servers.server_table import SERVERS, Server, as_parameters
 
 WITH_CLOSE = [kind for kind in KINDS if "close" in kind or "file" in kind]
 FAILING = {("granian", kind) for kind in KINDS if "write" in kind}
-"""Where a server itself fails, by its name and the kind: with the middleware it has to fail in the same way."""
+"""Server and kind of body where the server itself fails: with the middleware it has to fail in the same way."""
 
 next_number = count(1).__next__
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=str)
+@pytest.fixture(scope="module", params=as_parameters(SERVERS))
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     server: Server = request.param
     server.check_installed()
@@ -38,14 +39,14 @@ def fetch(running: Running, path: str, method: str) -> tuple[str, object]:
             headers = [pair for pair in answer.headers if pair[0] != "date"]
             return tag, (answer.status, headers, answer.body, answer.broken)
         connection.send(f"{path}?tag={tag}", method, close=True)
-        if running.server.name == "uwsgi":  # it waits for another request where an answer has no length
+        if running.server.name == "uwsgi":  # it keeps the connection open after an answer without a length
             connection.socket.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: connection.socket.recv(1 << 16), b""))
     return tag, re.sub(rb"(?i)(\r\ndate: )[^\r]*", rb"\1then", received)
 
 
-def told(running: Running, tag: str, name: str, *, times: int) -> list[list[str]]:
-    """The words of the events with this name that the app wrote about the request, when there are so many."""
+def wait_for_events(running: Running, tag: str, name: str, *, times: int) -> list[list[str]]:
+    """Wait until the app has written this many events with this name about the request; the words of each."""
     found: list[list[str]] = []
 
     def enough() -> bool:
@@ -70,16 +71,16 @@ def test_the_client_receives_the_same_bytes_with_and_without_the_middleware(
     tag, within = fetch(running, f"/within/{kind}", method)
     assert within == bare
     assert is_200(bare) == ((running.server.name, kind) not in FAILING), bare
-    told(running, tag, "torn_down", times=1)
+    wait_for_events(running, tag, "torn_down", times=1)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("kind", WITH_CLOSE)
 def test_the_body_is_closed_once_as_it_is_without_the_middleware(running: Running, kind: str, method: str) -> None:
     tags = [fetch(running, f"/{side}/{kind}", method)[0] for side in ("bare", "within")]
-    told(running, tags[1], "torn_down", times=1)
+    wait_for_events(running, tags[1], "torn_down", times=1)
     for tag in tags:
-        told(running, tag, "closed", times=1)
+        wait_for_events(running, tag, "closed", times=1)
 
 
 SENDFILE = [
@@ -89,7 +90,7 @@ SENDFILE = [
 ]  # fmt: skip
 """Servers that have the system send a file."""
 GEVENT = [server for server in SERVERS if server.name.startswith("gunicorn-gevent")]
-"""There gunicorn calls `sendfile` too, but that of gevent's sockets, which reads: the system's would block."""
+"""Here gunicorn calls the `sendfile` of gevent's sockets, which reads the file: the system's would block."""
 WSGIREF = [server for server in SERVERS if server.name == "wsgiref"]
 FILES = ["a_file", "a_file_with_content_length", "the_rest_of_a_file"]
 
@@ -100,24 +101,24 @@ def reads(running: Running, kind: str) -> dict[str, int]:
     for side in ("bare", "within"):
         tag, wire = fetch(running, f"/{side}/{kind}", "GET")
         assert is_200(wire)
-        found[side] = int(told(running, tag, "reads", times=1)[0][0])
+        found[side] = int(wait_for_events(running, tag, "reads", times=1)[0][0])
     return found
 
 
-@pytest.mark.parametrize("running", SENDFILE, indirect=True, ids=str)
+@pytest.mark.parametrize("running", as_parameters(SENDFILE), indirect=True)
 @pytest.mark.parametrize("kind", FILES)
 def test_where_the_system_sends_a_file_no_python_code_reads_it(running: Running, kind: str) -> None:
     assert reads(running, kind) == {"bare": 0, "within": 0}
 
 
-@pytest.mark.parametrize("running", GEVENT, indirect=True, ids=str)
+@pytest.mark.parametrize("running", as_parameters(GEVENT), indirect=True)
 @pytest.mark.parametrize("kind", FILES)
 def test_gevents_sendfile_reads_a_file_as_often_as_without_the_middleware(running: Running, kind: str) -> None:
     found = reads(running, kind)
     assert found["within"] == found["bare"] > 0
 
 
-@pytest.mark.parametrize("running", WSGIREF, indirect=True, ids=str)
+@pytest.mark.parametrize("running", as_parameters(WSGIREF), indirect=True)
 @pytest.mark.parametrize("kind", FILES)
 def test_where_there_is_no_sendfile_the_reads_are_seen(running: Running, kind: str) -> None:
     found = reads(running, kind)

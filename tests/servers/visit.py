@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from servers.client import PATIENCE, Answer
-from servers.servers import Running, Server, until
+from servers.running import Running, until
+from servers.server_table import Server
 
 if TYPE_CHECKING:
     from servers.client import Http1, Http2
 
 NOWHERE: tuple[str, ...] = ()
-"""The naive middleware comes through: the server closes the body, on the thread that served it."""
+"""The naive middleware leaks nothing: the server closes the body, on the thread that served it."""
 GUNICORN_HTTP1 = tuple(
     f"gunicorn-{worker}{preload}" for worker in ("sync", "gthread", "gevent") for preload in ("", "-preload")
 )
@@ -28,7 +29,7 @@ KILLS_CHEROOT = {"cheroot": "it stops on SystemExit and KeyboardInterrupt"}
 
 @dataclass
 class Visit:
-    """One run of a fault: the server, and a tag by which its requests are told from all others."""
+    """One run of a fault: the server, and a tag that distinguishes its requests from all others."""
 
     running: Running
     tag: str
@@ -38,7 +39,7 @@ class Visit:
     reports: list[Any] = field(default_factory=list)
     """What probes said that the fault itself has sent."""
     wrong: list[str] = field(default_factory=list)
-    """What the client saw that it must not see."""
+    """What the client saw and must not see."""
 
     def new_tag(self) -> str:
         """A tag for one more request."""
@@ -58,7 +59,7 @@ class Visit:
     def ask_and_probe(self, route: str, method: str, *, close: bool) -> None:
         """Ask for a route; send the probe right behind it, so that the same connection serves it if any can.
 
-        What the server answers to the fault is its own matter, also that it answers nothing.
+        Whatever the server answers to the fault is accepted, even nothing.
         """
         path = self.path(route, self.new_tag())
         with self.connect(patience=self.running.server.answering) as connection:
@@ -92,7 +93,7 @@ class Visit:
             connection.close()
 
     def expect(self, answer: Answer, status: int, body: bytes | None = None) -> None:
-        """Note it if an answer is not as it should be."""
+        """Record the answer as wrong unless it is as it should be."""
         if answer.broken or answer.status != status or (body is not None and answer.body != body):
             self.wrong.append(f"answered {answer.status} {answer.body[:60]!r} {answer.broken}")
 
@@ -137,7 +138,7 @@ class Fault:
 
 
 def reason(limits: Mapping[str, str], server: object) -> str:
-    """What a table of limits says about a server; the longest name that fits wins."""
+    """The reason that a table of limits gives for a server; the longest name that fits wins."""
     fitting = [name for name in limits if str(server) == name or str(server).startswith(f"{name}-") or name == "*"]
     return limits[max(fitting, key=len)] if fitting else ""
 

@@ -1,4 +1,4 @@
-"""Two processes that tell the same stories, one with each twin."""
+"""Two processes that perform the same scenarios, one on each implementation."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from support.helpers import PATIENCE
 import tlctx
 
 TESTS = Path(__file__).parent.parent
-PROGRAM = TESTS / "differential" / "tell.py"
 
 
-class Teller:
-    """A process with one of the twins."""
+class WorkerProcess:
+    """A process that runs one implementation."""
 
-    def __init__(self, twin: str) -> None:
-        self.twin = twin
+    def __init__(self, implementation: str) -> None:
+        self.implementation = implementation
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", str(PROGRAM)],
+            [sys.executable, "-X", "faulthandler", "-m", "differential.worker"],
             env={
                 **os.environ,
-                "TLCTX_PURE_PYTHON": "1" if twin == "python" else "",
+                "TLCTX_PURE_PYTHON": "1" if implementation == "python" else "",
                 "PYTHONPATH": os.pathsep.join(map(str, [TESTS, Path(tlctx.__file__).parent.parent])),
             },
             stdin=subprocess.PIPE,
@@ -41,7 +40,7 @@ class Teller:
             bufsize=1,
             start_new_session=True,
         )
-        assert self.answer() == twin
+        assert self.answer() == implementation
 
     def ask(self, thread: int, what: Any) -> None:
         assert self.process.stdin is not None
@@ -55,26 +54,26 @@ class Teller:
 
     def fail(self, reason: str) -> NoReturn:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGABRT)  # its threads tell what they are at
+            os.killpg(self.process.pid, signal.SIGABRT)  # faulthandler prints where its threads are
         self.process.wait(PATIENCE)
         self.errors.seek(0)
-        raise AssertionError(f"the {self.twin} twin {reason}\n{self.errors.read()}")
+        raise AssertionError(f"the process of implementation {self.implementation} {reason}\n{self.errors.read()}")
 
     def end(self) -> None:
         self.process.communicate(timeout=PATIENCE)
         self.errors.close()
 
 
-class Tellers:
-    """One process for each twin."""
+class WorkerPair:
+    """One process for each implementation."""
 
     def __init__(self) -> None:
-        self.pair: list[Teller] = []
+        self.pair: list[WorkerProcess] = []
         self.agree = True
 
     def same(self, thread: int, what: Any) -> Any:
-        """Have both perform it, compare what they tell, and return what there is now."""
-        self.pair = self.pair or [Teller("python"), Teller("c")]
+        """Have both perform it, compare their reports, and return the counts of what there is now."""
+        self.pair = self.pair or [WorkerProcess("python"), WorkerProcess("c")]
         self.agree = False
         python, c = self.ask(thread, what)
         assert c == python
@@ -84,15 +83,15 @@ class Tellers:
 
     def ask(self, thread: int, what: Any) -> list[Any]:
         try:
-            for teller in self.pair:
-                teller.ask(thread, what)
-            return [teller.answer() for teller in self.pair]
+            for worker in self.pair:
+                worker.ask(thread, what)
+            return [worker.answer() for worker in self.pair]
         except BaseException:
             self.end()
             raise
 
     def anew(self) -> None:
-        """End what they have, which has to agree too."""
+        """End the scenario; the reports on that have to agree too."""
         if self.agree and self.pair:
             self.same(0, None)
         elif self.pair:

@@ -1,4 +1,4 @@
-"""The twins of `local` take the same steps: whatever comes of one comes of the other."""
+"""Both implementations of `local` take the same steps, and every outcome has to be the same."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import IMPLEMENTATIONS
-from support.helpers import PATIENCE, missing
+from differential.classes import CLASS_ATTRIBUTES, KINDS, Strict
+from differential.fuzz import LIMIT, few_or_many, indices, profile
+from differential.side import Side
+from differential.threads import JobThread
+from differential.values import VALUES, Adopting, Deleting, Finalized, Payload, Strong, Writing, names
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from differential.classes import CLASS_ATTRIBUTES, KINDS, Strict
-from differential.fuzz import LIMIT, indices, profile
-from differential.side import Side
-from differential.threads import Worker
-from differential.values import VALUES, Adopting, Deleting, Finalized, Payload, Strong, Writing, names
+from support.helpers import PATIENCE, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(LIMIT)
 
 
-class Twins(RuleBasedStateMachine):
-    """Both twins, a few threads, and what may be done with them."""
+class LocalScenarios(RuleBasedStateMachine):
+    """Both implementations, a few threads, and what may be done with them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,14 +35,14 @@ class Twins(RuleBasedStateMachine):
         gc.disable()  # so that both lose their garbage in the same step
         self.interval = sys.getswitchinterval()
         sys.setswitchinterval(PATIENCE)
-        self.workers = [Worker(), Worker(foreign=True)]
-        self.visitor = Worker()
+        self.threads = [JobThread(), JobThread(foreign=True)]
+        self.visitor = JobThread()
         self.labels = iter(range(10**9))
         self.sides = [Side(local, self.visitor) for local in IMPLEMENTATIONS.values()]
 
     def teardown(self) -> None:
-        for worker in (*self.workers, self.visitor):
-            worker.end()
+        for thread in (*self.threads, self.visitor):
+            thread.end()
         del self.sides
         sys.setswitchinterval(self.interval)
         gc.enable()
@@ -50,7 +50,7 @@ class Twins(RuleBasedStateMachine):
 
     def same(self, thread: int, step: Step) -> Any:
         """Take the step with both on one thread, and compare all that came of it."""
-        outcomes = self.workers[thread % len(self.workers)].run(lambda: [side.outcome(step) for side in self.sides])
+        outcomes = self.threads[thread % len(self.threads)].run(lambda: [side.outcome(step) for side in self.sides])
         self.compare(outcomes)
         return outcomes[0]
 
@@ -58,7 +58,7 @@ class Twins(RuleBasedStateMachine):
         python, c = outcomes
         assert c == python
         assert self.sides[1].journal == self.sides[0].journal
-        assert self.sides[1].alive == self.sides[0].alive
+        assert self.sides[1].living == self.sides[0].living
 
     def number(self, index: int) -> int:
         return index % len(self.sides[0].instances)
@@ -225,20 +225,20 @@ class Twins(RuleBasedStateMachine):
     @precondition(some)
     @rule(thread=indices, index=indices, other=indices)
     def forget(self, thread: int, index: int, other: int) -> None:
-        number, key = self.number(index), self.workers[other % len(self.workers)].key
+        number, key = self.number(index), self.threads[other % len(self.threads)].key
         self.same(thread, lambda side: side.instances[number]._local__impl.forget(key))
 
     # Threads, and the collector
 
     @rule(foreign=st.booleans())
     def begin_a_thread(self, foreign: bool) -> None:
-        if len(self.workers) < 4:
-            self.workers.append(Worker(foreign=foreign))
+        if len(self.threads) < 4:
+            self.threads.append(JobThread(foreign=foreign))
 
-    @precondition(lambda self: len(self.workers) > 1)
+    @precondition(lambda self: len(self.threads) > 1)
     @rule(thread=indices)
     def end_a_thread(self, thread: int) -> None:
-        self.workers.pop(thread % len(self.workers)).end()
+        self.threads.pop(thread % len(self.threads)).end()
         self.compare([None, None])
 
     @precondition(some)
@@ -249,11 +249,12 @@ class Twins(RuleBasedStateMachine):
 
     @rule(thread=indices)
     def collect(self, thread: int) -> None:
-        self.workers[thread % len(self.workers)].run(gc.collect)
+        self.threads[thread % len(self.threads)].run(gc.collect)
         self.compare([None, None])
 
 
-def test_local_leads_to_the_same_on_both_twins() -> None:
+@few_or_many
+def test_local_behaves_the_same_on_both_implementations(examples: int) -> None:
     if len(IMPLEMENTATIONS) < 2:
-        missing("the compiled twin")
-    run_state_machine_as_test(Twins, settings=profile(100))
+        missing("the C accelerator")
+    run_state_machine_as_test(LocalScenarios, settings=profile(examples))

@@ -1,6 +1,6 @@
-"""Scopes, and requests in them, come to the same on both twins.
+"""Scopes, and requests in them, behave the same on both implementations.
 
-Of what stands on `local` a process has one kind, so two processes tell what came of each command.
+A process has one implementation of scopes, so two processes perform each command and report what came of it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from conftest import IMPLEMENTATIONS
-from support.helpers import missing
+from differential.commands import changes, fields, inside, lives, makes, nested, requests, steps, uses
+from differential.fuzz import LIMIT, few_or_many, indices, profile
+from differential.scenario import PARTS
+from differential.workers import WorkerPair
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from differential.commands import changes, fields, inside, lives, makes, nested, requests, steps, uses
-from differential.fuzz import LIMIT, indices, profile
-from differential.story import PARTS
-from differential.tellers import Tellers
+from support.helpers import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 pytestmark = pytest.mark.timeout(LIMIT)
 
-tellers = Tellers()
+workers = WorkerPair()
 
 
 def having(part: str) -> Callable[[T], T]:
@@ -32,15 +32,15 @@ def having(part: str) -> Callable[[T], T]:
     return precondition(lambda self: self.there[part] > 0)  # type: ignore[return-value]
 
 
-class Stories(RuleBasedStateMachine):
-    """Commands to both processes, which tell what there is for the next ones."""
+class ScopeScenarios(RuleBasedStateMachine):
+    """Commands for both processes, which report what there is for the next ones."""
 
     def __init__(self) -> None:
         super().__init__()
         self.there = dict.fromkeys(PARTS, 0)
 
     def same(self, thread: int, what: Any) -> None:
-        self.there = tellers.same(thread, what)
+        self.there = workers.same(thread, what)
 
     @rule(thread=indices, what=makes)
     def make(self, thread: int, what: Any) -> None:
@@ -92,13 +92,14 @@ class Stories(RuleBasedStateMachine):
         self.same(thread, what)
 
     def teardown(self) -> None:
-        tellers.anew()
+        workers.anew()
 
 
-def test_scopes_lead_to_the_same_on_both_twins() -> None:
+@few_or_many
+def test_scopes_and_requests_behave_the_same_on_both_implementations(examples: int) -> None:
     if len(IMPLEMENTATIONS) < 2:
-        missing("the compiled twin")
+        missing("the C accelerator")
     try:
-        run_state_machine_as_test(Stories, settings=profile(100))
+        run_state_machine_as_test(ScopeScenarios, settings=profile(examples))
     finally:
-        tellers.end()
+        workers.end()

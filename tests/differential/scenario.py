@@ -1,6 +1,6 @@
-"""A story: commands that a process with one of the twins performs, and what it tells of them.
+"""A scenario: commands that a process performs on one implementation, and its report on each.
 
-A command is a list of a name and arguments. What comes of it is told in words that are the same in every process.
+A command is a list of a name and arguments. The report uses words that are the same in every process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from differential.application import Ctx, Token, WithInit
 from differential.errors import seen_before
-from differential.threads import Worker
+from differential.threads import JobThread
 
 from tlctx import RequestContext, Scope
 from tlctx._core.context import AnyContext
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from differential.requests import Answered
 
 PARTS = ("scopes", "displaced", "kept", "bodies", "iterators")
-"""What a story has of its own, by attribute: later commands use it by number."""
+"""The attributes of a scenario whose items later commands use by number."""
 
 DEEPEST = 10
 MOST = 100
-"""Commands inside of one, and how deep: those of one body may close another, whose own step the first, and so on."""
+"""How many commands one command may perform, and how deeply nested: bodies may close each other in a circle."""
 
 
-class Story:
-    """What commands lead to, in this process: each is a list of a name and arguments."""
+class Scenario:
+    """The state that the commands work on, in this process."""
 
     def __init__(self) -> None:
-        Ctx.story = self
+        Ctx.scenario = self
         self.journal: list[Any] = []
         self.failure: str | None = None
         self.watched: list[weakref.ref[Any]] = []
@@ -49,11 +49,11 @@ class Story:
         self.dropped: list[Any] = []
         self.environs: list[dict[str, Any]] = []
         self.names = iter(range(10**9))
-        self.visitor = Worker("the visitor")
-        self.workers = [self.worker(foreign=False), self.worker(foreign=True)]
+        self.visitor = JobThread("the visitor")
+        self.threads = [self.new_thread(foreign=False), self.new_thread(foreign=True)]
 
-    def worker(self, *, foreign: bool) -> Worker:
-        return Worker(f"worker {next(self.names)}", foreign=foreign)
+    def new_thread(self, *, foreign: bool) -> JobThread:
+        return JobThread(f"thread {next(self.names)}", foreign=foreign)
 
     def note(self, *what: Any) -> None:
         self.journal.append([self.describe(part) for part in what])
@@ -86,7 +86,7 @@ class Story:
         return getattr(self, f"do_{name}")(*arguments)
 
     def run(self, commands: list[Any]) -> bytes:
-        """Perform what application code does: an error goes on only where it is the point."""
+        """Perform what application code does; only the command `raise` lets its error out."""
         self.depth += 1
         try:
             for command in commands if self.depth < DEEPEST else ():
@@ -100,26 +100,26 @@ class Story:
             self.depth -= 1
         return b"ran"
 
-    def tell(self, thread: int, command: Any) -> Any:
-        """What came of a command on one of the threads, and of all that it touched."""
-        worker = self.workers[thread % len(self.workers)]
+    def report(self, number: int, command: Any) -> Any:
+        """Perform a command on one of the threads; what came of it, and of everything that it touched."""
+        thread = self.threads[number % len(self.threads)]
         self.left = MOST
-        if command[0] in ("begin", "end"):  # what a thread can't do itself
-            outcome = self.outcome([*command, worker])
+        if command[0] in ("begin", "end"):  # a thread can't do these itself
+            outcome = self.outcome([*command, thread])
         else:
-            outcome = worker.run(lambda: self.outcome(command))
-        if worker not in self.workers:
-            worker = self.workers[0]
-        worker.run(self.let_go)
-        return [self.there(), outcome, *self.news()]
+            outcome = thread.run(lambda: self.outcome(command))
+        if thread not in self.threads:
+            thread = self.threads[0]
+        thread.run(self.free_dropped)
+        return [self.counts(), outcome, *self.news()]
 
-    def let_go(self) -> None:
-        """Drop what a command dropped, when no garbage holds it."""
+    def free_dropped(self) -> None:
+        """Free the objects that a command dropped, once no garbage holds them."""
         gc.collect()
         self.dropped.clear()
         gc.collect()
 
-    def there(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         return {part: len(getattr(self, part)) for part in PARTS}
 
     def news(self) -> list[Any]:
@@ -136,14 +136,14 @@ class Story:
 
     # Threads
 
-    def do_begin(self, foreign: bool, worker: Worker) -> None:
-        if len(self.workers) < 4:
-            self.workers.append(self.worker(foreign=foreign))
+    def do_begin(self, foreign: bool, thread: JobThread) -> None:
+        if len(self.threads) < 4:
+            self.threads.append(self.new_thread(foreign=foreign))
 
-    def do_end(self, worker: Worker) -> None:
-        if len(self.workers) > 1:
-            self.workers.remove(worker)
-            worker.end()
+    def do_end(self, thread: JobThread) -> None:
+        if len(self.threads) > 1:
+            self.threads.remove(thread)
+            thread.end()
 
     def do_elsewhere(self, command: Any) -> Any:
         return self.visitor.run(lambda: self.outcome(command))
@@ -156,23 +156,23 @@ class Story:
             asyncio.run(coroutine())
 
     def do_map(self, context: int) -> Any:
-        numbers = {worker.key: number for number, worker in enumerate([*self.workers, self.visitor])}
+        numbers = {thread.key: number for number, thread in enumerate([*self.threads, self.visitor])}
         found = self.contexts[context]._local__impl.dicts
         return sorted([numbers.get(key, -1), found[key][0]() is not None, repr(found[key][1])] for key in found)
 
     def end(self) -> Any:
-        """End all of it. What comes of that, as after a command."""
+        """End all of it, and report as after a command."""
         self.do_elsewhere = self.outcome  # type: ignore[method-assign]
         for part in reversed(PARTS):
             while getattr(self, part):
                 self.dropped.append(getattr(self, part).pop())
-                self.let_go()
-        for worker in (*self.workers, self.visitor):
-            worker.end()
+                self.free_dropped()
+        for thread in (*self.threads, self.visitor):
+            thread.end()
         gc.collect()
-        return [self.there(), *self.news()]
+        return [self.counts(), *self.news()]
 
 
 def steady(text: str) -> str:
-    """The text without what is new in each run."""
+    """The text without the parts that differ in each run."""
     return re.sub(r"0x[0-9a-f]+|foreign thread \d+|\d+\.\d{3} s", "...", text)

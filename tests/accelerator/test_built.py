@@ -1,0 +1,12 @@
+"""The other tests of this folder have an accelerator to test."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from support.helpers import missing
+
+
+def test_the_c_accelerator_is_built() -> None:
+    if importlib.util.find_spec("tlctx._core._local_c") is None:
+        missing("the C accelerator")

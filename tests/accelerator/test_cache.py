@@ -1,0 +1,117 @@
+"""The accelerator's cache is never seen: threads, classes and names that change are as they are without it."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from functools import partial
+from typing import Any
+
+import pytest
+from accelerator.built import _local_c
+from support.helpers import PATIENCE, in_thread
+from support.threads import run_at_once
+
+import tlctx
+
+
+class Payload:
+    pass
+
+
+def entries_of(instance: Any) -> dict[int, Any]:
+    return {key: values for key, (_, values) in instance._local__impl.dicts.items()}
+
+
+def test_a_thread_that_takes_the_cache_over_leaves_the_other_ones_values_in_the_map() -> None:
+    instance = _local_c.local()
+    for number in range(20):
+        instance.x = number
+        assert in_thread(lambda: getattr(instance, "x", "nothing")) == "nothing"
+        assert instance.x == number
+        assert entries_of(instance) == {id(threading.current_thread()): {"x": number}}
+
+
+def test_a_look_at_the_map_shows_what_bind_and_unbind_wrote_to_the_cache_alone() -> None:
+    if tlctx.IMPLEMENTATION != "c":
+        pytest.skip("contexts are those of the pure-Python implementation here")
+    ctx: Any = type(tlctx.ctx)()
+    with ctx.scope() as scope:
+        key = id(threading.current_thread())
+        assert entries_of(ctx) == {key: scope.namespace}
+        assert in_thread(lambda: entries_of(ctx)) == {key: scope.namespace}
+        with ctx.scope() as inner:
+            assert in_thread(lambda: entries_of(ctx)[key]) is inner.namespace
+        assert entries_of(ctx)[key] is scope.namespace
+    assert in_thread(lambda: entries_of(ctx)) == entries_of(ctx) == {}
+
+
+def test_threads_that_take_turns_at_every_access_see_their_own() -> None:
+    instance = _local_c.local()
+    wrong: list[Any] = []
+    turns = threading.Barrier(4)
+
+    def take_turns(number: int) -> None:
+        for step in range(200):
+            turns.wait(PATIENCE)
+            instance.x = number, step
+            turns.wait(PATIENCE)
+            if instance.x != (number, step):
+                wrong.append((number, step, instance.x))
+
+    run_at_once(partial(take_turns, number) for number in range(4))
+    assert not turns.broken
+    assert wrong == []
+
+
+def test_the_cache_frees_a_dead_threads_values_and_a_dead_local_frees_its_own() -> None:
+    holder = [_local_c.local()]
+
+    def store() -> Any:
+        holder[0].value = Payload()
+        assert holder[0].value
+        return weakref.ref(holder[0].value)
+
+    assert in_thread(store)() is None
+    payload = store()
+    assert holder[0].value is payload()
+    holder.clear()
+    assert payload() is None
+
+
+def test_more_names_than_the_cache_has_entries_are_not_mixed_up() -> None:
+    class Mine(_local_c.local):
+        def __init__(self) -> None:
+            for name in names[::2]:
+                setattr(self, name, f"own {name}")
+
+    names = [f"name_{number}" for number in range(100)]
+    for name in names[1::2]:
+        setattr(Mine, name, f"class {name}")
+    mine = Mine()
+    for _ in range(3):
+        assert [getattr(mine, name) for name in names[::2]] == [f"own {name}" for name in names[::2]]
+        assert [getattr(mine, name) for name in names[1::2]] == [f"class {name}" for name in names[1::2]]
+
+
+def test_a_base_that_changes_and_a_class_that_is_exchanged_count_at_once() -> None:
+    class Base(_local_c.local):
+        pass
+
+    class Mine(Base):
+        pass
+
+    class Other(Base):
+        x = property(lambda _: "the other class's")
+
+    mine: Any = Mine()
+    mine.x = "own"
+    assert [mine.x, mine.x] == ["own", "own"]
+    Base.x = property(lambda _: "the base's")  # type: ignore[attr-defined]
+    assert mine.x == "the base's"
+    del Base.x  # type: ignore[attr-defined]
+    assert mine.x == "own"
+    mine.__class__ = Other
+    assert mine.x == "the other class's"
+    mine.__class__ = Mine
+    assert mine.x == "own"
