@@ -92,12 +92,13 @@ def memory(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types: ruff, mypy, and pyright on what users import."""
+    """Check style and types: ruff, mypy, and pyright on code as users write it."""
     session.install("-e", ".[dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("basedpyright")
+    session.run("pre-commit", "validate-config")
 
 
 @nox.session

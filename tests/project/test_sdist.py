@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,9 @@ def test_the_unit_tests_run_from_it(unpacked: Path) -> None:
     ran = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/test_scope.py", cwd=unpacked)
     assert " passed" in ran.splitlines()[-1]
     assert "failed" not in ran.splitlines()[-1]
+
+
+def test_a_change_of_any_header_rebuilds_the_accelerator() -> None:
+    (extension,) = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    headers = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "tlctx").rglob("*.h")}
+    assert set(extension.get("depends", [])) == headers
