@@ -124,3 +124,10 @@ def benchmarks(session: nox.Session) -> None:
         session.run("python", "tests/benchmarks/compare.py", *session.posargs)
     else:
         pytest(session, "-m", "benchmarks", "tests/benchmarks")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the code in one place at a time and list the changes that no test notices: hours."""
+    session.install("-e", ".[test]", *group("coverage"))
+    session.run("python", "-m", "mutation.run", *session.posargs, env={"PYTHONPATH": "tests"})
