@@ -27,11 +27,20 @@ IGNORED = ("__pycache__", "*.so", "*.pyd", "*.sqlite3*", ".*_cache")
 
 
 def tracked_files() -> list[str]:
-    """The names of all files that git tracks here. Skips the test where it can not be asked."""
+    """The paths that git tracks and that exist. Skips the test where there is no git checkout to ask."""
     if shutil.which("git") is None or not (CHECKOUT / ".git").exists():
         missing("a git checkout, and git")
-    listed = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    return listed.stdout.splitlines()
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
+
+
+def copy_tracked_files(target: Path) -> list[str]:
+    """Copy what git tracks to `target`, as a fresh clone has it: nothing that a build left. Returns the paths."""
+    names = tracked_files()
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, target / name)
+    return names
 
 
 def copy_sources(target: Path) -> None:

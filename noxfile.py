@@ -1,0 +1,135 @@
+"""The project's tasks: `nox -l` lists them, `nox -s NAME` runs one, `nox -s NAME -- ...` hands it arguments.
+
+Environments are kept in `.nox`. `nox -R -s NAME` runs a session in the one that it has, without installing again.
+"""
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["quick", "lint"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
+nox.options.download_python = "never"
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
+WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-cast-function-type -Werror"
+
+
+def find_pythons_of_pyenv() -> None:
+    """Put pyenv's interpreters on the path: its shims fail for a Python that `pyenv global` does not name."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    for python in PYTHONS:
+        found = sorted(versions.glob(f"{python}.*/bin"), key=lambda path: int(path.parent.name.split(".")[2]))
+        if found:
+            os.environ["PATH"] = f"{found[-1]}{os.pathsep}{os.environ['PATH']}"
+
+
+find_pythons_of_pyenv()
+
+
+def group(name: str) -> tuple[str, ...]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), name)
+
+
+def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Run pytest with `arguments`, then with those that nox was given."""
+    session.run("python", "-m", "pytest", *arguments, *session.posargs, env=env or {})
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the unit tests on both implementations: the first thing to do, and to do often."""
+    session.install(*group("quick"))
+    session.install("--no-build-isolation", "--no-deps", "-e", ".")  # seconds less than with isolation
+    pytest(session, "-q", "tests/unit", env={"CI": ""})  # what is missing is skipped, on CI's machines too
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run what the README's command runs: all but the sessions below."""
+    session.install("-e", ".[test]")
+    pytest(session)
+
+
+@nox.session(python=PYTHONS)
+def pure(session: nox.Session) -> None:
+    """Run the same on an installation without the C accelerator."""
+    session.install(".[test]", env=PURE)
+    session.run("pytest", *session.posargs, env=PURE)  # `python -m pytest` would import the checkout
+
+
+@nox.session(python=PYTHONS)
+def servers(session: nox.Session) -> None:
+    """Run every fault on every server, and the soak in short; on the first Python the naive controls too."""
+    session.install("-e", ".[test]", "uwsgi")
+    controls = "" if session.python == PYTHONS[0] else " and not control"
+    pytest(session, "-m", f"servers{controls}")
+
+
+@nox.session(python=PYTHONS)
+def c(session: nox.Session) -> None:
+    """Check the C accelerator: warnings, leaks, sanitizers, and that it does what the Python code does."""
+    session.install("-e", ".[test]")
+    strict = {"CFLAGS": WARNINGS, "TLCTX_REQUIRE_C": "1"}
+    session.run("python", "-m", "build", "--wheel", f"--outdir={session.create_tmp()}", env=strict)
+    pytest(session, "-m", "not servers and not benchmarks", "tests/accelerator", "tests/differential")
+
+
+@nox.session
+def memory(session: nox.Session) -> None:
+    """Repeat each test that the C accelerator passes, and look for what it leaves: minutes."""
+    session.install("-e", ".[test]")
+    session.run("python", "tests/accelerator/memory_checks.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types: ruff, mypy, and pyright on code as users write it."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("basedpyright")
+    session.run("pre-commit", "validate-config")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation, its warnings as errors, and run its examples."""
+    session.install("-e", ".[test,docs]")
+    session.run("mkdocs", "build", "--strict", f"--site-dir={session.create_tmp()}")
+    pytest(session, "-q", "tests/project", "-k", "readme or docs")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which branches the unit tests and the integrations' run, on both implementations together."""
+    session.install("-e", ".[test]", *group("coverage"))
+    session.run("coverage", "erase")
+    untraced = "not uses_the_local_when_its_thread_ends_leaves_nothing"  # the tracer keeps something of each thread
+    measured = ["-q", "tests/unit", "tests/integrations", "-k", untraced]
+    session.run("coverage", "run", "-m", "pytest", *measured, *session.posargs)
+    session.run("coverage", "combine")
+    session.run("coverage", "report")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Check that the benchmarks work; with arguments, measure: `-- --help` says what."""
+    session.install("-e", ".[test]")
+    if session.posargs:
+        session.run("python", "tests/benchmarks/compare.py", *session.posargs)
+    else:
+        pytest(session, "-m", "benchmarks", "tests/benchmarks")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the code in one place at a time and list the changes that no test notices: hours."""
+    session.install("-e", ".[test]", *group("coverage"))
+    session.run("python", "-m", "mutation.run", *session.posargs, env={"PYTHONPATH": "tests"})
