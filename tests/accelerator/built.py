@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 try:
-    from tlctx._core import _local_c
+    from tlctx._core import _accelerator
 except ImportError:
     pytest.skip("needs the C accelerator", allow_module_level=True)
 
-__all__ = ["_local_c"]
+__all__ = ["_accelerator"]

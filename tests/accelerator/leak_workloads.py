@@ -12,7 +12,7 @@ from support.helpers import in_foreign_thread, in_thread
 
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope, per_request
-from tlctx._core.local import Steps, alive, peek_dict, swap_dict
+from tlctx._core.implementation import ScopedIterator, nearest_open, peek_dict, swap_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +97,7 @@ def refusals() -> None:
     refused(swap_dict, kept, 5)
     refused(swap_dict, 5, {})
     refused(peek_dict, 5)
-    refused(Steps, [], 5)
+    refused(ScopedIterator, [], 5)
     refused(Scope, 5)
     refused(Scope, kept)
     refused(Scope(ctx).unbind, 5)
@@ -111,7 +111,7 @@ def the_map() -> None:
     refused(impl.get_dict)
     assert impl.create_dict() == {}
     impl.forget(5)
-    assert alive(None) is None
+    assert nearest_open(None) is None
 
 
 def cycles() -> None:

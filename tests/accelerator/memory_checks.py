@@ -66,8 +66,8 @@ def sanitized_copy(target: Path) -> Path:
     """A copy of the package in `target`, its extension compiled for the sanitizers. Raises CheckError if that fails."""
     package = target / "tlctx"
     shutil.copytree(CHECKOUT / "tlctx", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    extension = package / "_core" / f"_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
-    compile_sanitized(package / "_core" / "_local_c.c", extension)
+    extension = package / "_core" / f"_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compile_sanitized(package / "_core" / "_accelerator.c", extension)
     return target
 
 
@@ -115,7 +115,7 @@ def sanitize(tests: list[str]) -> str:
         path = sanitized_copy(Path(directory))
         where = [
             "-c",
-            "import tlctx._core._local_c as c, sys; sys.exit(not c.__file__.startswith(sys.argv[1]))",
+            "import tlctx._core._accelerator as c, sys; sys.exit(not c.__file__.startswith(sys.argv[1]))",
             directory,
         ]
         if run_sanitized(where, path).returncode:

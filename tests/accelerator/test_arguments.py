@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from accelerator.built import _local_c
+from accelerator.built import _accelerator
 
 
 def test_an_instance_of_a_subclass_of_str_names_an_attribute() -> None:
     class Name(str):
         __slots__ = ()
 
-    instance: Any = _local_c.local()
+    instance: Any = _accelerator.local()
     setattr(instance, Name("x"), 1)
     assert (instance.x, getattr(instance, Name("x")), getattr(instance, Name("__dict__"))) == (1, 1, {"x": 1})
     for refused in (instance.__getattribute__, instance.__delattr__, lambda name: instance.__setattr__(name, 1)):
@@ -20,12 +20,12 @@ def test_an_instance_of_a_subclass_of_str_names_an_attribute() -> None:
             refused(5)
 
 
-WRONG: tuple[Any, ...] = (None, 5, "text", object(), [], {}, (), int, _local_c.local(), _local_c.local)
+WRONG: tuple[Any, ...] = (None, 5, "text", object(), [], {}, (), int, _accelerator.local(), _accelerator.local)
 
 
-@pytest.mark.parametrize("name", sorted(set(dir(_local_c)) - {"__loader__", "__spec__", "__builtins__"}))
+@pytest.mark.parametrize("name", sorted(set(dir(_accelerator)) - {"__loader__", "__spec__", "__builtins__"}))
 def test_wrong_arguments_raise_and_do_not_crash(name: str) -> None:
-    subject = getattr(_local_c, name)
+    subject = getattr(_accelerator, name)
     if not callable(subject):
         return
     for arguments in [(), *[(one,) for one in WRONG], *[(one, other) for one in WRONG for other in WRONG]]:
@@ -42,11 +42,11 @@ def test_wrong_arguments_raise_and_do_not_crash(name: str) -> None:
 
 
 def test_an_object_whose_init_never_ran_refuses_its_use() -> None:
-    gate: Any = _local_c.Gate.__new__(_local_c.Gate)
+    gate: Any = _accelerator.Gate.__new__(_accelerator.Gate)
     with pytest.raises(AttributeError):
         gate({}, None)
-    for kind in (_local_c.Binding, _local_c.Steps):
+    for kind in (_accelerator.ScopeBase, _accelerator.ScopedIterator):
         with pytest.raises(TypeError):
             kind.__new__(kind)
     with pytest.raises(TypeError):
-        type(_local_c.local()._local__impl)()
+        type(_accelerator.local()._local__impl)()

@@ -13,7 +13,7 @@ from support.helpers import PATIENCE, Timeout
 from support.requests import answer, ctx
 
 import tlctx
-from tlctx._core.local import peek_dict, swap_dict
+from tlctx._core.implementation import peek_dict, swap_dict
 
 
 @pytest.mark.skipif(

@@ -8,5 +8,5 @@ from support.helpers import missing
 
 
 def test_the_c_accelerator_is_built() -> None:
-    if importlib.util.find_spec("tlctx._core._local_c") is None:
+    if importlib.util.find_spec("tlctx._core._accelerator") is None:
         missing("the C accelerator")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from accelerator.built import _local_c
+from accelerator.built import _accelerator
 from support.helpers import PATIENCE, in_thread
 from support.threads import run_at_once
 
@@ -24,7 +24,7 @@ def entries_of(instance: Any) -> dict[int, Any]:
 
 
 def test_a_thread_that_takes_the_cache_over_leaves_the_other_ones_values_in_the_map() -> None:
-    instance = _local_c.local()
+    instance = _accelerator.local()
     for number in range(20):
         instance.x = number
         assert in_thread(lambda: getattr(instance, "x", "nothing")) == "nothing"
@@ -47,7 +47,7 @@ def test_a_look_at_the_map_shows_what_bind_and_unbind_wrote_to_the_cache_alone()
 
 
 def test_threads_that_take_turns_at_every_access_see_their_own() -> None:
-    instance = _local_c.local()
+    instance = _accelerator.local()
     wrong: list[Any] = []
     turns = threading.Barrier(4)
 
@@ -65,7 +65,7 @@ def test_threads_that_take_turns_at_every_access_see_their_own() -> None:
 
 
 def test_the_cache_frees_a_dead_threads_values_and_a_dead_local_frees_its_own() -> None:
-    holder = [_local_c.local()]
+    holder = [_accelerator.local()]
 
     def store() -> Any:
         holder[0].value = Payload()
@@ -80,7 +80,7 @@ def test_the_cache_frees_a_dead_threads_values_and_a_dead_local_frees_its_own() 
 
 
 def test_more_names_than_the_cache_has_entries_are_not_mixed_up() -> None:
-    class Mine(_local_c.local):
+    class Mine(_accelerator.local):
         def __init__(self) -> None:
             for name in names[::2]:
                 setattr(self, name, f"own {name}")
@@ -95,7 +95,7 @@ def test_more_names_than_the_cache_has_entries_are_not_mixed_up() -> None:
 
 
 def test_a_base_that_changes_and_a_class_that_is_exchanged_count_at_once() -> None:
-    class Base(_local_c.local):
+    class Base(_accelerator.local):
         pass
 
     class Mine(Base):

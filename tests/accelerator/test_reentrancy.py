@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 import pytest
-from accelerator.built import _local_c
+from accelerator.built import _accelerator
 from support.helpers import run_program
 
 
@@ -16,7 +16,7 @@ def test_a_value_that_drops_the_last_reference_to_its_local_when_it_is_replaced_
         def __del__(self) -> None:
             holder.clear()
 
-    holder: list[Any] = [_local_c.local()]
+    holder: list[Any] = [_accelerator.local()]
     gone = weakref.ref(holder[0])
     holder[0].x = Last()
     holder[0].x = None
@@ -29,7 +29,7 @@ def test_a_cache_entry_that_goes_while_it_is_written_to_the_map_does_no_harm() -
     survived = run_program(
         """
         import gc, threading, tlctx
-        from tlctx._core.local import peek_dict
+        from tlctx._core.implementation import peek_dict
 
         ctx, kept, now = tlctx.AnyContext(), [], {}
 
@@ -74,7 +74,7 @@ def test_a_value_that_goes_while_another_object_writes_to_the_dict_is_not_found_
     seen = run_program(
         """
         import sys, weakref
-        from tlctx._core._local_c import local
+        from tlctx._core._accelerator import local
 
         class Shares: pass
 
@@ -112,10 +112,10 @@ def test_a_body_that_drops_its_iterable_while_it_looks_up_the_close_of_that_does
     asked = run_program(
         """
         import tlctx
-        from tlctx._core._local_c import Steps
+        from tlctx._core._accelerator import ScopedIterator
         from tlctx import Scope
 
-        class Quiet(Steps):
+        class Quiet(ScopedIterator):
             def _settle(self): self._scope.close()
             def _failed(self, error): pass
             def _fail(self, error): pass

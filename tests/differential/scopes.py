@@ -29,7 +29,7 @@ class ScopeScenario(Scenario):
         return self.contexts[context].get(name, "the default"), name in self.contexts[context]
 
     def do_list(self, context: int) -> Any:
-        return repr(self.contexts[context]), Scope.of(self.contexts[context]), list(self.contexts[context])
+        return repr(self.contexts[context]), Scope.current(self.contexts[context]), list(self.contexts[context])
 
     def do_keep(self, context: int) -> None:
         self.kept.append(vars(self.contexts[context]))
@@ -56,7 +56,7 @@ class ScopeScenario(Scenario):
 
     def do_describe(self, number: int) -> Any:
         scope = self.scope(number)
-        return scope, scope.namespace, scope.thread == threading.get_ident(), sorted(scope.environ), scope.context
+        return scope, scope.namespace, scope.thread == threading.get_ident(), sorted(scope.source), scope.context
 
     def do_bind(self, number: int) -> Any:
         scope = self.scope(number)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.helpers import PATIENCE
 
-from tlctx._core.lifetime import current_lifetime
+from tlctx._core.threads import current_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class JobThread:
         else:
             self._thread.start()
         self.ident = 0
-        self.ident, self.key = self.run(lambda: (threading.get_ident(), current_lifetime().key))
+        self.ident, self.key = self.run(lambda: (threading.get_ident(), current_record().key))
 
     def _serve(self) -> None:
         for job in iter(self._jobs.get, None):

@@ -93,7 +93,7 @@ def test_a_block_with_the_client_leaves_nothing_open(app: Flask, ctx: WorkCtx, l
             assert g.kept == user
             assert log.pop() == f"done for {user}"
             assert ctx.user == "nobody"
-    assert Scope.of(ctx) is None
+    assert Scope.current(ctx) is None
 
 
 @pytest.mark.parametrize("raised", WAYS_OUT)
@@ -113,7 +113,7 @@ def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
         assert other.work
         ctx.callback(other_log.append, "closed")
     assert (log, other_log) == ([raised.__name__], ["closed", raised.__name__])
-    assert Scope.of(ctx) is Scope.of(other) is None
+    assert Scope.current(ctx) is Scope.current(other) is None
 
 
 def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app: Flask, ctx: WorkCtx) -> None:
@@ -126,7 +126,7 @@ def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app:
     with pytest.raises(Boom), app.app_context():
         ctx.callback(fail)
         other.callback(fail)
-    assert Scope.of(ctx) is Scope.of(other) is None
+    assert Scope.current(ctx) is Scope.current(other) is None
 
 
 @pytest.mark.parametrize("raised", WAYS_OUT)

@@ -59,7 +59,7 @@ def probe(environ, start_response):
     """Answers what is on the thread where no request of the context runs."""
     if environ["PATH_INFO"] == "/probe":
         start_response("200 OK", [])
-        return [f"{len(ctx._local__impl.dicts)} {Scope.of(ctx)}".encode()]
+        return [f"{len(ctx._local__impl.dicts)} {Scope.current(ctx)}".encode()]
     return served(environ, start_response)
 
 

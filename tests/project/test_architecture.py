@@ -15,7 +15,7 @@ import tlctx
 import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
-CORE = ["errors", "lifetime", "namespace", "_local_py", "_binding_py", "local", "carry", "teardown", "scope",
+CORE = ["errors", "lifetime", "namespace", "_local_py", "_binding_py", "local", "attach", "teardown", "scope",
         "cleanups", "fields", "context"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
@@ -52,7 +52,7 @@ def test_the_core_imports_the_standard_library_and_itself_in_one_direction() -> 
     assert {path.stem for path in (ROOT / "_core").glob("*.py")} == {"__init__", *CORE}
     for number, module in enumerate(CORE):
         earlier = {f"tlctx._core.{name}" for name in CORE[:number]}
-        for name in imports_of(ROOT / "_core" / f"{module}.py") - {"tlctx._core._local_c"}:
+        for name in imports_of(ROOT / "_core" / f"{module}.py") - {"tlctx._core._accelerator"}:
             assert name in earlier or name.split(".")[0] in sys.stdlib_module_names, f"{module} imports {name}"
     assert imports_of(ROOT / "_core" / "__init__.py") == set()
 
@@ -79,7 +79,7 @@ def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
 
 def test_the_public_names_are_these_and_each_is_there_and_explained() -> None:
     assert sorted(tlctx.__all__) == [
-        "Cleanups", "ContextMiddleware", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError",
+        "Counters", "ContextMiddleware", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError",
         "Scope", "cleanups", "ctx", "local", "per_request",
     ]  # fmt: skip
     for name in tlctx.__all__:

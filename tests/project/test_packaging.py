@@ -18,7 +18,7 @@ from support.helpers import PATIENCE
 pytestmark = pytest.mark.timeout(600)  # building fetches the build backend
 
 
-EXTENSION = f"tlctx/_core/_local_c{sysconfig.get_config_var('EXT_SUFFIX')}"
+EXTENSION = f"tlctx/_core/_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
@@ -107,7 +107,7 @@ def test_a_source_distribution_can_build_it(source: Path, tmp_path: Path) -> Non
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {name.partition("/")[2] for name in opened.getnames()}
-    assert {"pyproject.toml", "tlctx/_build.py", "tlctx/_core/_local_c.c", "tlctx/_core/_local_c.pyi"} <= names
+    assert {"pyproject.toml", "tlctx/_build.py", "tlctx/_core/_accelerator.c", "tlctx/_core/_accelerator.pyi"} <= names
 
 
 def test_its_core_needs_nothing(wheel: Path) -> None:

@@ -27,7 +27,7 @@ def violations(fault: Fault, running: Running, tag: str, patience: float = PATIE
     finally:
         visit.disconnect()
     if not reason(fault.killed, running.server):
-        found += _teardowns(visit, patience)
+        found += _parts(visit, patience)
     found += [f"saw foreign data: {words}" for words in _foreign(visit)]
     found += _unreported(fault, running, reported, patience)
     return found + ["the server's log shows a value"] * (SECRET in running.log)
@@ -110,7 +110,7 @@ def _meetable(visit: Visit, places: set[tuple[int, int]], seen: set[tuple[int, i
     return visit.running.server.one_thread and bool({pid for pid, _ in places} & {pid for pid, _ in seen})
 
 
-def _teardowns(visit: Visit, patience: float) -> list[str]:
+def _parts(visit: Visit, patience: float) -> list[str]:
     """Each request's teardown ran exactly once."""
 
     def uneven() -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any
 from servers.naive import NaiveContext, NaiveMiddleware
 from support.open_scopes import find_open_scopes
 
-from tlctx import ContextMiddleware, RequestContext, Scope, cleanups
-from tlctx._core.cleanups import Count
+from tlctx import ContextMiddleware, RequestContext, Scope, counters
+from tlctx._core.reports import Count
 
 CHUNK = b"c" * 65536
 
@@ -132,10 +132,10 @@ def serve(environ: Any, start_response: Any) -> Any:
 
 def report(start_response: Any) -> list[bytes]:
     """What was counted so far."""
-    open_now = find_open_scopes(besides=Scope.of(ctx) if tlctx_serves else None)
+    open_now = find_open_scopes(besides=Scope.current(ctx) if tlctx_serves else None)
     numbers = {
         "opened": opened.total, "closed": closed.total, "residues": residues.total, "open": len(open_now),
-        "cleanups": list(cleanups()),
+        "cleanups": list(counters()),
     }  # fmt: skip
     text = json.dumps(numbers).encode()
     start_response("200 OK", [("Content-Length", str(len(text)))])
@@ -149,6 +149,6 @@ def application(environ: Any, start_response: Any) -> Any:
     if environ["PATH_INFO"] == "/start_afresh":
         start_response("204 No Content", [])
         return []
-    if tlctx_serves and Scope.of(ctx) is not None:
+    if tlctx_serves and Scope.current(ctx) is not None:
         residues.add()
     return served(environ, start_response)

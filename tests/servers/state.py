@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from servers.naive import CarelessMiddleware, NaiveContext, NaiveMiddleware
 from support.open_scopes import find_open_scopes
 
-from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, cleanups
+from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def visible() -> list[str]:
     """The names that can be read here and now beyond what every request has."""
     if not tlctx_serves:
         return sorted(set(ctx.names()) - {"role"})
-    scope = Scope.of(ctx)
+    scope = Scope.current(ctx)
     return [] if scope is None else sorted(set(ctx) - {"role"})
 
 
@@ -109,7 +109,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def report(outside: list[str]) -> dict[str, Any]:
     """What this process still holds of earlier requests, as a later one sees it."""
     inside = visible()
-    own = Scope.of(ctx) if tlctx_serves else None
+    own = Scope.current(ctx) if tlctx_serves else None
     open_now = find_open_scopes(besides=own)
     return {
         "pid": os.getpid(),
@@ -118,7 +118,7 @@ def report(outside: list[str]) -> dict[str, Any]:
         "inside": inside,
         "living": [tag for tag, payload in payloads.items() if payload() is not None],
         "open": open_now,
-        "cleanups": list(cleanups()),
+        "cleanups": list(counters()),
     }
 
 

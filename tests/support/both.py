@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tlctx
-from tlctx._core import _local_py
+from tlctx._core._py import local as _py_local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,16 +54,16 @@ SHARED = {"support.both"}
 SWAPPED = {"tlctx", "support", *(pattern.partition("/")[0] for pattern in BOTH)}
 
 try:
-    from tlctx._core import _local_c
+    from tlctx._core import _accelerator
 except ImportError:
     if os.environ.get("CI") == "true" and not sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise  # or the tests would run on one implementation only, and look as if on both
-    _local_c = None  # type: ignore[assignment]
+    _accelerator = None  # type: ignore[assignment]
 
-IMPLEMENTATIONS: dict[str, Any] = {"python": _local_py.local}
+IMPLEMENTATIONS: dict[str, Any] = {"python": _py_local.local}
 """`local` of every implementation that was built, by the name that `tlctx.IMPLEMENTATION` has for it."""
-if _local_c is not None:
-    IMPLEMENTATIONS["c"] = _local_c.local
+if _accelerator is not None:
+    IMPLEMENTATIONS["c"] = _accelerator.local
 
 
 def is_swapped(name: str) -> bool:

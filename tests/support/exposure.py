@@ -51,7 +51,7 @@ class SecretCtx(RequestContext):
 
     @per_request
     def ended_meanwhile(self) -> Secret:
-        scope = Scope.of(self)
+        scope = Scope.current(self)
         assert scope is not None
         scope.close()
         return Secret()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from _pytest.logging import LogCaptureHandler
 
-from tlctx._core import local, namespace
+from tlctx._core import implementation, namespace
 
 WARM_UP = 3
 ROUNDS = 30
@@ -22,15 +22,14 @@ ROUNDS = 30
 LEAK = 0.5
 """Blocks, or references, that are left each time: a lost one is a whole one, but a count may be off by some."""
 SHARED: dict[str, Any] = {
-    "local": local.local,
-    "Binding": local.Binding,
-    "Steps": local.Steps,
-    "Gate": local.Gate,
+    "local": implementation.local,
+    "ScopeBase": implementation.ScopeBase,
+    "ScopedIterator": implementation.ScopedIterator,
     "Namespace": namespace.Namespace,
     "EndedNamespace": namespace.EndedNamespace,
     "ENDED": namespace.ENDED,
     "NO_VALUES": namespace.NO_VALUES,
-    "the module": sys.modules.get("tlctx._core._local_c"),
+    "the module": sys.modules.get("tlctx._core._accelerator"),
 }
 """What the extension holds references to, each with a count that it could get wrong."""
 

@@ -31,7 +31,7 @@ class Request:
         self.environ = {**create_environ("/path?query=s3cret"), **environ}
 
         def watched(environ: Any, start_response: Any) -> Any:
-            scope = Scope.of(context)
+            scope = Scope.current(context)
             assert scope is not None
             scope.enter_context(Recorder(self.ended))
             return app(environ, start_response)

@@ -14,8 +14,8 @@ import pytest
 from support.helpers import Payload, dicts_of, in_foreign_thread, in_thread
 
 import tlctx
-from tlctx._core import lifetime
-from tlctx._core.local import peek_dict, swap_dict
+from tlctx._core import threads as thread_records
+from tlctx._core.implementation import peek_dict, swap_dict
 
 
 def test_the_package_names_the_implementation_that_it_has(implementation: str) -> None:
@@ -121,7 +121,7 @@ def test_a_foreign_thread_is_not_known_by_a_dummy_thread_that_may_be_a_dead_ones
 
 
 def test_the_death_of_one_local_does_not_make_a_thread_forget_another(local: Any) -> None:
-    known = lifetime.current_lifetime().locals
+    known = thread_records.current_record().locals
     serials = []
     for _ in range(100):  # the memory of a dead one is soon used again, its number never
         instance = local()

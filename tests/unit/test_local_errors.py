@@ -37,7 +37,7 @@ def test_an_error_says_what_was_being_handled_as_the_interpreters_own_local_does
 )
 def test_a_hook_may_name_another_error_and_nothing_else(local: Any, instead: Any, kind: Any) -> None:
     class Named(local):  # type: ignore[misc]
-        def _local__absent(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError) -> Any:
             return instead()
 
     mine = Named()
@@ -50,7 +50,7 @@ def test_a_hook_may_name_another_error_and_nothing_else(local: Any, instead: Any
 
 def test_a_hook_that_raises_is_an_error_after_the_one_it_was_told_of(local: Any) -> None:
     class Raising(local):  # type: ignore[misc]
-        def _local__absent(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError) -> Any:
             raise Boom
 
     with pytest.raises(Boom) as raised:
@@ -60,7 +60,7 @@ def test_a_hook_that_raises_is_an_error_after_the_one_it_was_told_of(local: Any)
 
 def test_an_attribute_error_of_a_propertys_own_code_is_not_taken_for_a_missing_name(local: Any) -> None:
     class Kept(local):  # type: ignore[misc]
-        def _local__absent(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError) -> Any:
             asked.append(error.name)
             return Boom(error.name)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.helpers import PATIENCE, Payload, dicts_of, in_thread
 
-from tlctx._core import lifetime
+from tlctx._core import threads as thread_records
 
 
 def test_an_error_of_the_locals_own_that_a_thread_stores_goes_with_it(local: Any) -> None:
@@ -124,7 +124,7 @@ def test_values_are_freed_in_every_thread_when_the_local_goes(local: Any) -> Non
 def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals(local: Any) -> None:
     instance = local()
     instance.x = 0
-    known = lifetime.current_lifetime().locals
+    known = thread_records.current_record().locals
     before = len(known)
     for number in range(1000):
         in_thread(lambda number=number: setattr(instance, "x", number))  # type: ignore[misc]
@@ -132,7 +132,7 @@ def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals(l
     gc.collect()
     assert len(dicts_of(instance)) == 1
     assert len(known) == before
-    assert not lifetime._ending
+    assert not threads._ending
 
 
 def test_nothing_is_known_any_more_of_threads_that_have_ended(local: Any) -> None:
@@ -150,4 +150,4 @@ def test_nothing_is_known_any_more_of_threads_that_have_ended(local: Any) -> Non
     for thread in threads:
         thread.join(PATIENCE)
     assert len(idents) == 8
-    assert not idents & set(lifetime._latest)
+    assert not idents & set(thread_records._latest)

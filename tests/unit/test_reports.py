@@ -11,7 +11,7 @@ import pytest
 from support.contexts import UserCtx
 from support.helpers import PATIENCE, Boom, in_thread, raise_boom, run_program, start_nothing
 
-from tlctx import Cleanups, ContextMiddleware, OutsideRequestError, cleanups
+from tlctx import Counters, ContextMiddleware, OutsideRequestError, counters
 
 ctx = UserCtx()
 Counted = Callable[[], tuple[int, ...]]
@@ -25,8 +25,8 @@ def post(app: Any, path: str = "/report", query: str = "token=s3cret") -> Any:
 @pytest.fixture
 def counted() -> Counted:
     """Dropped bodies and failed teardowns since the test began."""
-    before = cleanups()
-    return lambda: tuple(now - then for now, then in zip(cleanups(), before, strict=True))
+    before = counters()
+    return lambda: tuple(now - then for now, then in zip(counters(), before, strict=True))
 
 
 def test_nothing_is_reported_of_requests_that_end_as_they_should(
@@ -159,8 +159,8 @@ def test_counts_are_right_when_many_threads_clean_up_at_once(
 
 
 def test_the_counts_have_names_and_can_be_read_anywhere() -> None:
-    assert isinstance(in_thread(cleanups), Cleanups)
-    assert Cleanups._fields == ("dropped_bodies", "failed_teardowns")
+    assert isinstance(in_thread(counters), Counters)
+    assert Counters._fields == ("dropped_bodies", "failed_teardowns")
     with pytest.raises(OutsideRequestError):
         ctx.user  # noqa: B018
 

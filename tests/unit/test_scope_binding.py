@@ -11,7 +11,7 @@ import pytest
 from support.contexts import UserCtx, seen
 from support.helpers import in_thread
 
-from tlctx import RequestEndedError, Scope
+from tlctx import ContextMiddleware, RequestEndedError, Scope
 
 
 def test_a_serial_number_is_never_reused(ctx: UserCtx) -> None:
@@ -20,35 +20,44 @@ def test_a_serial_number_is_never_reused(ctx: UserCtx) -> None:
 
 
 def test_a_scope_says_who_it_is(ctx: UserCtx) -> None:
-    scope = Scope(ctx, {"REQUEST_METHOD": "GET", "PATH_INFO": "/notes", "QUERY_STRING": "token=s3cret"})
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/notes", "QUERY_STRING": "token=s3cret"}
+    scope = Scope(ctx, environ, ("GET", "/notes"))
     assert str(scope) == f"request #{scope.serial} (GET /notes)"
     assert scope.context is ctx
-    assert scope.environ["PATH_INFO"] == "/notes"
+    assert scope.source is environ
     assert scope.age >= 0
     displaced = scope.bind()
     assert scope.thread == threading.get_ident()
     scope.unbind(displaced)
     scope.close()
     assert str(scope) == f"request #{scope.serial} (GET /notes)"
-    assert scope.environ == {}
+    assert scope.source is None
 
 
 @pytest.mark.parametrize("part", ["REQUEST_METHOD", "PATH_INFO"])
 def test_what_a_client_sends_cannot_forge_a_log_line(ctx: UserCtx, part: str) -> None:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", part: "/a\nINFO forged\x85\u2028" + "x" * 1000}
-    text = str(Scope(ctx, environ))
+    texts: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        texts.append(str(Scope.current(ctx)))
+        return []
+
+    ContextMiddleware(app, ctx)(environ, lambda *args: lambda data: None)
+    (text,) = texts
+    assert "INFO forged" in text
     assert text.isascii()
     assert text.isprintable()
     assert len(text) < 1200
 
 
 def test_the_current_scope_can_be_asked_for(ctx: UserCtx) -> None:
-    assert Scope.of(ctx) is None
+    assert Scope.current(ctx) is None
     with ctx.scope() as scope:
-        assert Scope.of(ctx) is scope
-        assert in_thread(lambda: Scope.of(ctx)) is None
+        assert Scope.current(ctx) is scope
+        assert in_thread(lambda: Scope.current(ctx)) is None
         scope.close()
-        assert Scope.of(ctx) is None
+        assert Scope.current(ctx) is None
 
 
 def test_nothing_of_a_scope_is_on_the_thread_between_its_pieces(ctx: UserCtx) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import sys
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 from support.contexts import UserCtx, seen
-from support.helpers import Boom, in_thread
+from support.helpers import Boom, in_foreign_thread, in_thread
 
 from tlctx import OutsideRequestError, RequestEndedError, Scope
+from tlctx.lowlevel import propagate
 
 
 async def turns(ctx: UserCtx, user: str) -> list[str]:
@@ -109,7 +112,7 @@ def test_plain_code_that_a_coroutine_calls_nests_scopes_as_anywhere(ctx: UserCtx
 
 
 def test_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
-    with ctx.scope(user="propagated") as scope, scope.carried():
+    with ctx.scope(user="propagated") as scope, propagate(scope):
         context = contextvars.copy_context()
 
     def serve() -> str:
@@ -119,40 +122,47 @@ def test_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
     assert in_thread(serve) == "served here"
 
 
-def test_a_thread_that_inherited_context_variables_sees_nothing(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_inherits_context_variables_sees_nothing_of_whoever_started_it(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Flags:
         thread_inherit_context = True
 
-    with ctx.scope(user="of another request") as scope, scope.carried():
-        inherited = contextvars.copy_context()
-        monkeypatch.setattr(sys, "flags", Flags)
-        assert in_thread(lambda: inherited.run(seen, ctx)) == "nothing"
-        with pytest.raises(OutsideRequestError):
-            in_thread(lambda: inherited.run(setattr, ctx, "user", "x"))
-        monkeypatch.undo()
-        assert in_thread(lambda: inherited.run(seen, ctx)) == "of another request"
+    def start_inheriting(thread: threading.Thread) -> None:  # as CPython 3.14 does with the flag
+        in_foreign_thread(functools.partial(contextvars.copy_context().run, thread.run))
+
+    monkeypatch.setattr(threading.Thread, "start", start_inheriting)
+    monkeypatch.setattr(sys, "flags", Flags)
+    found: list[str] = []
+    with ctx.scope(user="of another request") as scope, propagate(scope):
+        threading.Thread(target=lambda: found.append(seen(ctx))).start()
+        handed_over = contextvars.copy_context()
+        assert in_foreign_thread(lambda: handed_over.run(seen, ctx)) == "of another request"
+    assert found == ["nothing"]
+    with ctx.scope(user="of another request") as scope, propagate(scope):
+        assert threading.Thread.start.__wrapped__ is start_inheriting  # type: ignore[attr-defined]
 
 
 def test_a_propagated_scope_is_seen_in_its_own_context_only(ctx: UserCtx) -> None:
     other = UserCtx()
     scope = Scope(ctx)
     scope.namespace["user"] = "bob"
-    with scope.carried():
+    with propagate(scope):
         propagated = contextvars.copy_context()
     assert in_thread(lambda: propagated.run(seen, ctx)) == "bob"
     assert in_thread(lambda: propagated.run(seen, other)) == "nothing"
-    assert in_thread(lambda: propagated.run(Scope.of, other)) is None
+    assert in_thread(lambda: propagated.run(Scope.current, other)) is None
     scope.close()
 
 
 def test_whatever_is_asked_a_bound_scope_comes_before_a_propagated_one(ctx: UserCtx) -> None:
     propagated = Scope(ctx)
-    with propagated.carried():
+    with propagate(propagated):
         context = contextvars.copy_context()
 
     def serve() -> list[Any]:
         with ctx.scope(user="served here", more=1) as scope:
-            looks = (lambda: Scope.of(ctx) is scope, lambda: list(ctx), lambda: ctx.get("user"))
+            looks = (lambda: Scope.current(ctx) is scope, lambda: list(ctx), lambda: ctx.get("user"))
             return [context.run(look) for look in looks]
 
     assert in_thread(serve) == [True, ["user", "more"], "served here"]
@@ -161,7 +171,7 @@ def test_whatever_is_asked_a_bound_scope_comes_before_a_propagated_one(ctx: User
 
 def test_a_scope_is_propagated_for_the_time_of_the_block_also_when_that_raises(ctx: UserCtx) -> None:
     scope = Scope(ctx)
-    with pytest.raises(Boom), scope.carried():
+    with pytest.raises(Boom), propagate(scope):
         assert seen(ctx) == "nobody"
         raise Boom
     assert seen(ctx) == "nothing"

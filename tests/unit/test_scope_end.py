@@ -54,7 +54,7 @@ def test_an_init_that_raises_closes_the_scope_after_what_it_opened() -> None:
     with pytest.raises(Boom), mine.scope():
         pass
     assert log == ["closed"]
-    assert Scope.of(mine) is None
+    assert Scope.current(mine) is None
 
 
 def test_what_another_thread_enters_while_the_scope_ends_is_left_at_once(ctx: UserCtx) -> None:

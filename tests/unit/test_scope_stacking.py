@@ -10,8 +10,8 @@ from support.contexts import UserCtx, seen
 from support.helpers import Boom, Timeout, in_foreign_thread, in_thread
 
 from tlctx import Scope
-from tlctx._core import lifetime
-from tlctx._core.local import peek_dict
+from tlctx._core import threads as thread_records
+from tlctx._core.implementation import peek_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,14 +65,14 @@ def test_an_unbinding_that_a_timeout_interrupts_takes_the_scope_off_all_the_same
     ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def time_out(frame: Any, event: str, argument: Any) -> None:
-        if frame.f_code.co_name == "current_lifetime":
+        if frame.f_code.co_name == "current_record":
             sys.settrace(None)
             raise Timeout
 
     scope = Scope(ctx)
     displaced = scope.bind()
     in_thread(lambda: peek_dict(ctx))  # so that this thread has to be found anew, in Python
-    monkeypatch.setattr(lifetime.platform, "kind", None)
+    monkeypatch.setattr(thread_records.storage, "kind", None)
     sys.settrace(time_out)
     try:
         with pytest.raises(Timeout):

@@ -45,7 +45,7 @@ def test_no_error_of_a_teardown_is_lost(ctx: UserCtx) -> None:
         ctx.callback(raising, second)
         ctx.callback(raising, first)
         raise body
-    assert errors.chain(second) == [second, first, body]
+    assert errors.context_chain(second) == [second, first, body]
 
 
 def test_an_error_that_the_teardown_raises_twice_makes_no_endless_chain(ctx: UserCtx) -> None:
@@ -53,7 +53,7 @@ def test_an_error_that_the_teardown_raises_twice_makes_no_endless_chain(ctx: Use
     with pytest.raises(Boom, match="first"), ctx.scope():
         for error in (first, second, first):
             ctx.callback(raising, error)
-    assert len(errors.chain(first)) <= 2
+    assert len(errors.context_chain(first)) <= 2
 
 
 @pytest.mark.parametrize("error", [Boom, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -191,7 +191,7 @@ def test_no_error_of_a_context_manager_is_lost_either(ctx: UserCtx, *, told: boo
     with pytest.raises(Boom) as caught:
         scope.close()
     assert caught.value is second
-    assert errors.chain(second) == [second, first, *([handled] if told else [])]
+    assert errors.context_chain(second) == [second, first, *([handled] if told else [])]
 
 
 def test_whoever_follows_the_errors_that_a_teardown_raised_twice_comes_to_an_end(ctx: UserCtx) -> None:
@@ -210,7 +210,7 @@ def test_whoever_follows_the_errors_that_a_teardown_raised_twice_comes_to_an_end
 def test_an_endless_chain_of_errors_is_told_once() -> None:
     first, second = Boom("first"), Boom("second")
     first.__context__, second.__context__ = second, first
-    assert errors.chain(first) == [first, second]
+    assert errors.context_chain(first) == [first, second]
 
 
 def test_the_exception_that_ends_a_scope_comes_before_one_that_was_handled(ctx: UserCtx) -> None:

@@ -15,7 +15,7 @@ from support.requests import REQUEST, ctx
 
 import tlctx
 from tlctx import Scope
-from tlctx._core.local import peek_dict, swap_dict
+from tlctx._core.implementation import peek_dict, swap_dict
 
 
 def test_a_thread_that_was_taken_away_from_a_scope_is_found_again_at_the_next_bind() -> None:
@@ -94,12 +94,12 @@ def test_what_unbinding_raises_has_the_apps_error_as_its_context() -> None:
         sys.settrace(time_out)
 
     def time_out(frame: Any, event: str, argument: Any) -> Any:
-        if frame.f_code.co_name in ("current_lifetime", "unbind"):
+        if frame.f_code.co_name in ("current_record", "unbind"):
             sys.settrace(None)
             raise Timeout
 
     with pytest.raises(Timeout) as raised:
-        Scope(ctx).run(None, fail, None, raise_boom)
+        Scope(ctx).call(None, fail, None, raise_boom)
     assert isinstance(raised.value.__context__, Boom)
     swap_dict(ctx, None)
 
@@ -109,7 +109,7 @@ def test_what_goes_with_a_scope_finds_it_over() -> None:
 
     class AtTheEnd:
         def __del__(self) -> None:
-            seen.append((getattr(ctx, "user", "over"), sorted(scope.environ)))
+            seen.append((getattr(ctx, "user", "over"), scope.source))
 
     for kept in ("the error", "the environ"):
         environ = {**REQUEST, "x": AtTheEnd()} if kept == "the environ" else dict(REQUEST)
@@ -120,6 +120,6 @@ def test_what_goes_with_a_scope_finds_it_over() -> None:
         error = Boom(AtTheEnd() if kept == "the error" else None)
         scope.fail(error)
         del error
-        scope.finish()
+        scope.close_if_idle()
         scope.unbind(displaced)
-    assert seen == [("over", [])] * 2
+    assert seen == [("over", None)] * 2

@@ -79,7 +79,7 @@ THINGS: dict[str, Callable[[], Any]] = {
     "a context": lambda: ctx,
     "a context that declares nothing": lambda: anything,
     "its inner map": lambda: ctx._local__impl.dicts,
-    "a scope": lambda: Scope.of(ctx),
+    "a scope": lambda: Scope.current(ctx),
     "a scope with values that it has yet to assign": lambda: ctx.scope(token=Secret()),
     "vars() of a context": lambda: vars(ctx),
     "a local": plain_local,

@@ -114,7 +114,7 @@ class Closing:
         return iter(self.file)
 
     def close(self) -> None:
-        closed.append((ctx.get("user") if Scope.of(ctx) else "over", len(ended)))
+        closed.append((ctx.get("user") if Scope.current(ctx) else "over", len(ended)))
 
 
 closed: list[Any] = []

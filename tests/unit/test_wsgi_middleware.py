@@ -81,7 +81,7 @@ def test_it_serves_with_the_app_and_the_context_that_it_has_at_the_time() -> Non
 
     middleware = ContextMiddleware(raise_boom, ctx)
     other = Other()
-    middleware.app = lambda environ, start_response: [repr(Scope.of(other) is not None).encode()]
+    middleware.app = lambda environ, start_response: [repr(Scope.current(other) is not None).encode()]
     middleware.ctx = other
     assert middleware(dict(REQUEST), start_nothing) == [b"True"]
     middleware.initialize = lambda environ: {"user": "ann"}

@@ -21,11 +21,11 @@ def test_applied_twice_the_inner_one_joins_the_outers_scope() -> None:
     scopes: list[Any] = []
 
     def initialize(environ: Any) -> Any:
-        scopes.append(Scope.of(ctx))
+        scopes.append(Scope.current(ctx))
         return {"user": "ann"}
 
     def inner(environ: Any, start_response: Any) -> Any:
-        scopes.append(Scope.of(ctx))
+        scopes.append(Scope.current(ctx))
         start_response("200 OK", [])
         return [ctx.user.encode()]
 
@@ -101,13 +101,13 @@ def test_two_contexts_nested_each_see_their_own() -> None:
 
     def app(environ: Any, start_response: Any) -> Any:
         scopes = environ["tlctx.scopes"]
-        assert scopes == (Scope.of(ctx), Scope.of(other))
+        assert scopes == (Scope.current(ctx), Scope.current(other))
         start_response("200 OK", [])
         return [f"{ctx.user} {other.user}".encode()]
 
     outer = ContextMiddleware(ContextMiddleware(app, other), ctx, lambda environ: {"user": "ann"})
     assert Client(outer).get("/", buffered=True).data == b"ann other"
-    assert Scope.of(other) is None
+    assert Scope.current(other) is None
 
 
 def test_in_a_scope_of_ones_own_a_request_gets_another_although_its_environ_says_as_little() -> None:

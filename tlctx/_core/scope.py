@@ -212,11 +212,7 @@ class Scope(ScopeBase):
     def _attach(self) -> None:
         """Make it current for this coroutine or greenlet. Raises RuntimeError where a scope is bound to the thread."""
         if nearest_open(peek_dict(self.context)) is not None:
-            raise RuntimeError(
-                "a scope can't be opened in a coroutine or an unpatched greenlet while its thread runs inside another "
-                "scope of the same context: those that take turns on the thread would see each other's. Open one scope "
-                "a task, or have gevent or eventlet patch the thread first."
-            )
+            raise RuntimeError(_cannot_attach())
         self.thread = threading.get_ident()
         self._attached = True
         attach(self)
@@ -241,6 +237,18 @@ class Scope(ScopeBase):
 
 def _shares_thread() -> bool:
     return in_coroutine() or has_coroutine_frame() or in_unpatched_greenlet()
+
+
+def _cannot_attach() -> str:
+    if in_coroutine() or has_coroutine_frame():
+        return (
+            "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
+            "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
+        )
+    return (
+        "a scope can't be opened in a greenlet while its thread runs inside another scope of the same context: greenlets "
+        "that take turns on the thread would see each other's. Have gevent or eventlet patch threading first."
+    )
 
 
 def _what_is_wrong_with(values: object) -> str:

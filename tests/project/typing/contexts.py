@@ -50,7 +50,7 @@ assert_type(ctx.enter_context(nullcontext(5)), int)
 assert_type(ctx.scope(user=User()), Scope)
 with ctx.scope() as scope:
     assert_type(scope, Scope)
-assert_type(Scope.of(ctx), Scope | None)
+assert_type(Scope.current(ctx), Scope | None)
 
 ctx.user = User()
 ctx.user = "ann"  # type: ignore[assignment]
