@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "run_load", "serving"]
 
 HERE = Path(__file__).resolve().parent
-PASSWORD = "correct horse battery"  # noqa: S105 (of accounts that nobody needs afterwards)
+PASSWORD = "correct horse battery"
 QUESTIONS = ("write", "page", "list", "search", "read", "export", "page", "list", "search", "read")
 EXAMPLES = 3
 
@@ -196,7 +196,7 @@ def _start_gunicorn(listener: int, folder: Path, module: str) -> subprocess.Pope
         "NOTEBOOK_PASSWORD_METHOD": "pbkdf2:sha256:1000",  # it is not the hashing that is to be tried out
     }
     # Ctrl-C is for us: in a session of its own the server is there until we stop it.
-    return subprocess.Popen(command, env=env, pass_fds=[listener], start_new_session=True)  # noqa: S603 (our own words)
+    return subprocess.Popen(command, env=env, pass_fds=[listener], start_new_session=True)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ class Moment(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give a time without a zone the one it was written in."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 

@@ -96,6 +96,8 @@ class Mutator:
                 yield from self._of_bool(node)
             case ast.Compare(ops=[operator]):
                 for other in OTHER[type(operator)]:
+                    if other == "==" and isinstance(node.comparators[0], ast.Constant):
+                        continue  # what equals None is None
                     yield self._change(node, f"{self._text(node.left)} {other} {self._text(node.comparators[0])}")
             case ast.Constant(value=bool(value)):
                 yield self._change(node, str(not value))

@@ -41,6 +41,10 @@ def test_documentation_types_and_imports_are_left_as_they_are() -> None:
     assert changes(source) == set()
 
 
+def test_identity_with_none_is_not_made_equality() -> None:
+    assert changes("x = a is None") == {"a is None -> (a) is not (None)"}
+
+
 def test_a_mutant_changes_its_place_alone_behind_other_letters_too() -> None:
     source = "a = 'é'; b.c = 1\nd = 2\n"
     mutated = {mutant.apply(source) for mutant in Mutator(source).mutants()}
