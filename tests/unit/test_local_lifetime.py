@@ -132,7 +132,7 @@ def test_nothing_is_left_of_a_thousand_dead_threads_and_a_thousand_dead_locals(l
     gc.collect()
     assert len(dicts_of(instance)) == 1
     assert len(known) == before
-    assert not threads._ending
+    assert not thread_records._ending
 
 
 def test_nothing_is_known_any_more_of_threads_that_have_ended(local: Any) -> None:

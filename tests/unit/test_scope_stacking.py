@@ -66,9 +66,10 @@ def test_an_unbinding_that_a_timeout_interrupts_takes_the_scope_off_all_the_same
 ) -> None:
     def time_out(frame: Any, event: str, argument: Any) -> None:
         if frame.f_code.co_name == "current_record":
-            sys.settrace(None)
+            sys.settrace(tracer)
             raise Timeout
 
+    tracer = sys.gettrace()  # that of coverage, if it is measured
     scope = Scope(ctx)
     displaced = scope.bind()
     in_thread(lambda: peek_dict(ctx))  # so that this thread has to be found anew, in Python
@@ -78,7 +79,7 @@ def test_an_unbinding_that_a_timeout_interrupts_takes_the_scope_off_all_the_same
         with pytest.raises(Timeout):
             scope.unbind(displaced)
     finally:
-        sys.settrace(None)
+        sys.settrace(tracer)
     assert peek_dict(ctx) is None
     scope.close()
 

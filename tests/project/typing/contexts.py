@@ -64,8 +64,8 @@ assert_type(tlctx.ctx.anything, Any)
 tlctx.ctx.anything = 5
 
 local = tlctx.local()
-local.x = 1
 assert_type(local.x, Any)
+local.x = 1
 
 
 def app(environ: Any, start_response: Any) -> list[bytes]:
