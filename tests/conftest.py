@@ -1,5 +1,4 @@
 """Fixtures of all tests. They import inside, so that they use the copy of tlctx that a test runs on."""
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

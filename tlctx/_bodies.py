@@ -75,7 +75,7 @@ class _Body(ScopedIterator):
         raise TypeError("a request's body can't be copied or pickled: it is closed only once")
 
     def _on_step_error(self, error: BaseException) -> None:
-        """Close the body and the scope before the error goes on: Twisted, and uWSGI on SystemExit, call no `close()`."""
+        """Close body and scope before the error goes on: Twisted, and uWSGI on SystemExit, call no `close()`."""
         self._scope.fail(error)
         body, self._iterable = self._iterable, _ClosedBody(self._iterable)
         _close_abandoned(self._scope, getattr(body, "close", None))

@@ -78,7 +78,7 @@ class TLCtx:
         @functools.wraps(handle)
         def handle_user_exception(error: Exception) -> Response:
             response = app.make_response(handle(error))
-            if response.status_code >= 500:  # noqa: PLR2004
+            if response.status_code >= 500:
                 self._fail(app, error)
             return response
 

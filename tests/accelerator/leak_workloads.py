@@ -101,7 +101,7 @@ def refusals() -> None:
     refused(Scope, 5)
     refused(Scope, kept)
     refused(Scope(ctx).unbind, 5)
-    refused(Scope(ctx).run)
+    refused(Scope(ctx).call)
 
 
 def the_map() -> None:

@@ -148,7 +148,7 @@ def look_for_leaks_in_tests(tests: list[str]) -> list[Growth]:
 @click.option("--repetitions", default=1000, show_default=True, help="How often each workload runs, in each round.")
 @click.option("--tests/--no-tests", default=True, show_default=True)
 @click.option("--sanitizers/--no-sanitizers", default=True, show_default=True)
-def main(repetitions: int, tests: bool, sanitizers: bool) -> None:  # noqa: FBT001
+def main(repetitions: int, tests: bool, sanitizers: bool) -> None:
     if tlctx.IMPLEMENTATION != "c":
         raise click.ClickException("the C accelerator is not built here")
     try:

@@ -116,10 +116,10 @@ def test_a_body_that_drops_its_iterable_while_it_looks_up_the_close_of_that_does
         from tlctx import Scope
 
         class Quiet(ScopedIterator):
-            def _settle(self): self._scope.close()
-            def _failed(self, error): pass
-            def _fail(self, error): pass
-            def _dropped(self): pass
+            def _on_close(self): self._scope.close()
+            def _on_step_error(self, error): pass
+            def _on_close_error(self, error): pass
+            def _on_drop(self): pass
 
         class Iterable:
             def __iter__(self): return iter(())

@@ -136,7 +136,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--json", "numbers", type=FILE, help="Where to write every number.")
 @click.option("--chart", type=FILE, help="Where to draw every ratio, as SVG.")
 @click.option("--summary", type=FILE, help="Where to draw the few ratios that matter most, as SVG.")
-def main(  # noqa: PLR0913, PLR0917 (click's options)
+def main(
     groups: tuple[str, ...],
     effort: str,
     saved: Path | None,

@@ -17,7 +17,7 @@ from differential.threads import JobThread
 
 from tlctx import RequestContext, Scope
 from tlctx._core.context import AnyContext
-from tlctx._core.threads import in_coroutine
+from tlctx._core.flows import in_coroutine
 
 if TYPE_CHECKING:
     from differential.requests import Answered

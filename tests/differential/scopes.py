@@ -9,6 +9,7 @@ from differential.application import FAULTS, Manager
 from differential.scenario import Scenario
 
 from tlctx import Scope
+from tlctx.lowlevel import propagate
 
 
 class ScopeScenario(Scenario):
@@ -48,7 +49,7 @@ class ScopeScenario(Scenario):
 
     def do_make(self, context: int, values: dict[str, Any], path: str | None, use: str) -> Any:
         environ = None if path is None else {"REQUEST_METHOD": "GET", "PATH_INFO": path}
-        self.scopes.append(Scope(self.contexts[context], environ, values))
+        self.scopes.append(Scope(self.contexts[context], environ, () if path is None else ("GET", path), values))
         return self.perform([use, -1]) if use else self.scopes[-1]
 
     def scope(self, number: int) -> Scope:
@@ -56,7 +57,14 @@ class ScopeScenario(Scenario):
 
     def do_describe(self, number: int) -> Any:
         scope = self.scope(number)
-        return scope, scope.namespace, scope.thread == threading.get_ident(), sorted(scope.source), scope.context
+        return (
+            scope,
+            scope.namespace,
+            scope.thread == threading.get_ident(),
+            sorted(scope.source or ()),
+            scope.label,
+            scope.context,
+        )
 
     def do_bind(self, number: int) -> Any:
         scope = self.scope(number)
@@ -84,7 +92,7 @@ class ScopeScenario(Scenario):
         del self.scopes[number % len(self.scopes)]
 
     def do_propagated(self, number: int, commands: list[Any]) -> None:
-        with self.scope(number).carried():
+        with propagate(self.scope(number)):
             self.run(commands)
 
     def do_block(self, context: int, values: dict[str, Any], commands: list[Any]) -> None:

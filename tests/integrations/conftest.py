@@ -1,5 +1,4 @@
 """Fixtures of the tests of Flask. They import inside, so that they use the copy of tlctx that a test runs on."""
-# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

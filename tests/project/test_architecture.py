@@ -15,9 +15,10 @@ import tlctx
 import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
-CORE = ["errors", "lifetime", "namespace", "_local_py", "_binding_py", "local", "attach", "teardown", "scope",
-        "cleanups", "fields", "context"]  # fmt: skip
+CORE = ["errors", "threads", "namespace", "flows", "observers", "_py.local", "_py.scope", "implementation",
+        "propagation", "teardown", "scope", "reports", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
+MIDDLEWARE = ("wsgi.py", "_bodies.py")
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
 
 
@@ -49,25 +50,37 @@ def is_module(name: str) -> bool:
 
 
 def test_the_core_imports_the_standard_library_and_itself_in_one_direction() -> None:
-    assert {path.stem for path in (ROOT / "_core").glob("*.py")} == {"__init__", *CORE}
+    files = {path.relative_to(ROOT / "_core").with_suffix("") for path in (ROOT / "_core").rglob("*.py")}
+    assert {".".join(file.parts) for file in files if file.name != "__init__"} == set(CORE)
     for number, module in enumerate(CORE):
         earlier = {f"tlctx._core.{name}" for name in CORE[:number]}
-        for name in imports_of(ROOT / "_core" / f"{module}.py") - {"tlctx._core._accelerator"}:
+        path = (ROOT / "_core" / Path(*module.split("."))).with_suffix(".py")
+        for name in imports_of(path) - {"tlctx._core._accelerator"}:
             assert name in earlier or name.split(".")[0] in sys.stdlib_module_names, f"{module} imports {name}"
-    assert imports_of(ROOT / "_core" / "__init__.py") == set()
+    for package in ("", "_py"):
+        assert imports_of(ROOT / "_core" / package / "__init__.py") == set()
 
 
 def test_the_middleware_imports_the_core_and_the_standard_library_only() -> None:
-    for name in imports_of(ROOT / "wsgi.py"):
-        assert name.startswith("tlctx._core.") or name.split(".")[0] in sys.stdlib_module_names
+    for path in MIDDLEWARE:
+        for name in imports_of(ROOT / path):
+            own = name.startswith("tlctx._core.") or name in ("tlctx._bodies", "tlctx._core")
+            assert own or name.split(".")[0] in sys.stdlib_module_names, f"{path} imports {name}"
+
+
+def test_what_integrations_stand_on_imports_the_core_only() -> None:
+    own = {name for name in imports_of(ROOT / "lowlevel.py") if name.split(".")[0] == "tlctx"}
+    assert own
+    assert all(name.startswith("tlctx._core.") for name in own)
 
 
 def test_integrations_import_the_public_names_and_never_each_other() -> None:
-    integrations = [path for path in MODULES if path.parts[1] not in ("__init__.py", "_core", "wsgi.py")]
+    below = {"__init__.py", "_core", "lowlevel.py", *MIDDLEWARE}
+    integrations = [path for path in MODULES if path.parts[1] not in below]
     assert integrations
     for path in integrations:
         own = {name for name in imports_of(ROOT.parent / path) if name.split(".")[0] == "tlctx"}
-        assert own <= {"tlctx"}, f"{path} imports {own}"
+        assert own <= {"tlctx", "tlctx.lowlevel"}, f"{path} imports {own}"
 
 
 def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
@@ -79,8 +92,8 @@ def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
 
 def test_the_public_names_are_these_and_each_is_there_and_explained() -> None:
     assert sorted(tlctx.__all__) == [
-        "Counters", "ContextMiddleware", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError",
-        "Scope", "cleanups", "ctx", "local", "per_request",
+        "ContextMiddleware", "Counters", "IMPLEMENTATION", "OutsideRequestError", "RequestContext", "RequestEndedError",
+        "Scope", "counters", "ctx", "local", "per_request",
     ]  # fmt: skip
     for name in tlctx.__all__:
         assert name == "IMPLEMENTATION" or getattr(tlctx, name).__doc__, f"{name} has no docstring"
@@ -116,7 +129,8 @@ def test_the_checkout_has_what_the_layout_lists_and_nothing_else() -> None:
 
 def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
-        "__init__.py", "py.typed", "_build.py", "_core", "wsgi.py", "flask.py", "threads.py", "logs.py", "headers.py",
+        "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "wsgi.py", "flask.py", "threads.py", "logs.py",
+        "headers.py",
         "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
         "leftovers",
     }  # fmt: skip

@@ -18,6 +18,8 @@ DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", *sorted(DOCS.glob("*.md"))]
 REFERENCE = DOCS / "reference.md"
 
+pytestmark = pytest.mark.docs
+
 NEEDS = re.compile(r"<!-- needs: (.+) -->")
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 FENCE = "```"
@@ -190,8 +192,8 @@ def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -
 
 
 def test_the_pages_give_the_numbers_of_servers_faults_and_bodies_that_there_are() -> None:
-    servers = importlib.import_module("servers.servers").SERVERS
-    faults = importlib.import_module("servers.table").FAULTS
+    servers = importlib.import_module("servers.server_table").SERVERS
+    faults = importlib.import_module("servers.fault_table").FAULTS
     kinds = importlib.import_module("servers.bodies").KINDS
     reason = importlib.import_module("servers.visit").reason
     pairs = len(servers) * len(faults)

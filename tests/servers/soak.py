@@ -161,7 +161,7 @@ def draw(reports: list[Report], path: Path) -> None:
 @click.option("--middleware", type=click.Choice(["tlctx", "naive"]), default="tlctx", show_default=True)
 @click.option("--picture", type=click.Path(path_type=Path), help="Where to draw the memory, as SVG.")
 @click.option("--json", "numbers", type=click.Path(path_type=Path), help="Where to write every number.")
-def main(  # noqa: PLR0913, PLR0917 (click's options)
+def main(
     names: tuple[str, ...], minutes: float, faults: float, middleware: str, picture: Path | None, numbers: Path | None
 ) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

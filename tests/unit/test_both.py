@@ -13,7 +13,7 @@ import tlctx
 
 def test_an_import_finds_the_same_copy_at_any_time_and_on_any_thread(implementation: str) -> None:
     def look() -> str:
-        from tlctx import IMPLEMENTATION  # noqa: PLC0415
+        from tlctx import IMPLEMENTATION
 
         assert importlib.import_module("tlctx") is tlctx
         return IMPLEMENTATION

@@ -69,7 +69,7 @@ def test_values_that_refer_to_their_own_thread_are_freed(local: Any, cycle: str)
     def store() -> Any:
         payload = Payload()
         try:
-            raise ValueError  # noqa: TRY301
+            raise ValueError
         except ValueError as error:
             own = {"thread": threading.current_thread(), "traceback": error, "dict": vars(instance)}
         payload.own = own[cycle]  # type: ignore[attr-defined]

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import logging
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from support.helpers import in_thread
 
 import tlctx
-from tlctx import ContextMiddleware, RequestContext, RequestEndedError, lowlevel
-from tlctx.lowlevel import Observer, Scope, add_observer, bound, open_scopes, remove_observer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from tlctx import RequestContext, RequestEndedError, lowlevel
+from tlctx.lowlevel import Scope, bound, open_scopes
 
 
 class Ctx(RequestContext):
     user: str = "nobody"
 
 
-class Recorder(Observer):
-    def __init__(self) -> None:
-        self.events: list[tuple[Any, ...]] = []
-
-    def begin(self, scope: Scope) -> None:
-        self.events.append(("begin", scope.label, scope.ended))
-
-    def end(self, scope: Scope, error: BaseException | None) -> None:
-        self.events.append(("end", scope.label, scope.ended, error))
-
-    def drop(self, scope: Scope) -> None:
-        self.events.append(("drop", scope.label, scope.ended))
-
-
 @pytest.fixture
 def ctx() -> Ctx:
     return Ctx()
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    recorder = Recorder()
-    add_observer(recorder)
-    yield recorder
-    remove_observer(recorder)
-
-
-def serve(app: Callable[..., Any], ctx: Ctx) -> Any:
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/notes"}
-    return ContextMiddleware(app, ctx)(environ, lambda status, headers, exc_info=None: lambda data: None)
-
-
-GET_NOTES = "GET /notes"
-BEGUN = ("begin", GET_NOTES, False)
-ENDED = ("end", GET_NOTES, True, None)
 
 
 def test_all_names_are_there_and_have_docstrings() -> None:
@@ -140,7 +102,7 @@ def test_open_scopes_are_those_that_have_begun_and_not_ended(ctx: Ctx) -> None:
 
 def test_open_scopes_asks_no_object_for_its_class(ctx: Ctx) -> None:
     class Proxy:
-        @property
+        @property  # type: ignore[misc]
         def __class__(self) -> Any:
             raise AssertionError("asked")
 
@@ -148,167 +110,6 @@ def test_open_scopes_asks_no_object_for_its_class(ctx: Ctx) -> None:
     assert gc.is_tracked(proxy)
     with ctx.scope() as scope:
         assert scope in open_scopes()
-
-
-# Observers
-
-
-def test_an_observer_is_told_of_a_plain_request(ctx: Ctx, recorder: Recorder) -> None:
-    assert serve(lambda environ, start_response: [b"x"], ctx) == [b"x"]
-    assert recorder.events == [BEGUN, ENDED]
-
-
-def test_an_observer_is_told_of_a_streamed_request(ctx: Ctx, recorder: Recorder) -> None:
-    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        yield b"x"
-
-    body = serve(app, ctx)
-    assert list(body) == [b"x"]
-    assert recorder.events == [BEGUN]
-    body.close()
-    assert recorder.events == [BEGUN, ENDED]
-
-
-def test_an_observer_is_told_of_the_error_that_ended_a_request(ctx: Ctx, recorder: Recorder) -> None:
-    error = ZeroDivisionError()
-
-    def app(environ: Any, start_response: Any) -> Any:
-        raise error
-
-    with pytest.raises(ZeroDivisionError):
-        serve(app, ctx)
-    assert recorder.events == [BEGUN, ("end", GET_NOTES, True, error)]
-
-
-def test_an_observer_is_told_of_an_error_that_somebody_handled(ctx: Ctx, recorder: Recorder) -> None:
-    error = ZeroDivisionError()
-
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        current = Scope.current(ctx)
-        assert current is not None
-        current.fail(error)
-        return []
-
-    serve(app, ctx)
-    assert recorder.events == [BEGUN, ("end", GET_NOTES, True, error)]
-
-
-def test_an_observer_is_told_once_the_teardown_has_run(ctx: Ctx, recorder: Recorder) -> None:
-    def app(environ: Any, start_response: Any) -> list[bytes]:
-        ctx.callback(lambda: recorder.events.append(("torn down", ctx.user)))
-        return []
-
-    serve(app, ctx)
-    assert recorder.events == [BEGUN, ("torn down", "nobody"), ENDED]
-
-
-def test_an_observer_is_told_of_a_dropped_body(ctx: Ctx, recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
-    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        yield b"x"
-
-    body = serve(app, ctx)
-    next(iter(body))
-    del body
-    gc.collect()
-    assert recorder.events == [BEGUN, ("drop", GET_NOTES, False), ENDED]
-    assert "dropped its body" in caplog.text
-
-
-def test_an_observer_is_told_of_a_scope_by_hand_once_however_often_it_is_bound(ctx: Ctx, recorder: Recorder) -> None:
-    scope = Scope(ctx, label="job 7")
-    assert recorder.events == []
-    for _ in range(3):
-        with bound(scope):
-            pass
-    with ctx.scope():
-        pass
-    scope.close()
-    assert recorder.events == [
-        ("begin", "job 7", False), ("begin", "", False), ("end", "", True, None), ("end", "job 7", True, None),
-    ]  # fmt: skip
-
-
-def test_an_observer_is_told_of_a_scope_in_a_coroutine(ctx: Ctx, recorder: Recorder) -> None:
-    async def job() -> None:
-        with ctx.scope():
-            recorder.events.append(("runs", ctx.user))
-
-    asyncio.run(job())
-    assert recorder.events == [("begin", "", False), ("runs", "nobody"), ("end", "", True, None)]
-
-
-def test_an_observer_finds_the_thread_that_a_scope_began_on(ctx: Ctx) -> None:
-    class Threads(Observer):
-        def begin(self, scope: Scope) -> None:
-            seen.append(scope.thread)
-
-    seen: list[int] = []
-    observer = Threads()
-    add_observer(observer)
-    try:
-        ident = in_thread(lambda: [serve(lambda environ, start_response: [], ctx), threading.get_ident()][1])
-    finally:
-        remove_observer(observer)
-    assert seen == [ident]
-
-
-def test_what_an_observer_raises_is_logged_and_the_others_are_told(
-    ctx: Ctx, recorder: Recorder, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Broken(Observer):
-        def begin(self, scope: Scope) -> None:
-            raise ZeroDivisionError
-
-        def end(self, scope: Scope, error: BaseException | None) -> None:
-            raise ZeroDivisionError
-
-        def __repr__(self) -> str:
-            return "Broken"
-
-    broken, last = Broken(), Recorder()
-    add_observer(broken)
-    add_observer(last)
-    try:
-        with caplog.at_level(logging.ERROR, logger="tlctx"):
-            assert serve(lambda environ, start_response: [b"x"], ctx) == [b"x"]
-    finally:
-        remove_observer(broken)
-        remove_observer(last)
-    assert recorder.events == last.events == [BEGUN, ENDED]
-    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        "observer Broken failed in begin()", "observer Broken failed in end()",
-    ]  # fmt: skip
-
-
-def test_a_removed_observer_is_told_nothing_any_more(ctx: Ctx) -> None:
-    recorder = Recorder()
-    add_observer(recorder)
-    remove_observer(recorder)
-    serve(lambda environ, start_response: [], ctx)
-    assert recorder.events == []
-    with pytest.raises(ValueError, match="never added, or was removed before"):
-        remove_observer(recorder)
-
-
-@pytest.mark.parametrize("wrong", [Recorder, None, print])
-def test_what_is_no_observer_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"an observer must be a tlctx\.lowlevel\.Observer"):
-        add_observer(wrong)
-
-
-def test_an_observer_that_removes_itself_does_not_hide_the_next_one(ctx: Ctx, recorder: Recorder) -> None:
-    class Once(Observer):
-        def begin(self, scope: Scope) -> None:
-            remove_observer(self)
-
-    add_observer(Once())
-    last = Recorder()
-    add_observer(last)
-    try:
-        serve(lambda environ, start_response: [], ctx)
-    finally:
-        remove_observer(last)
-    assert last.events == [BEGUN, ENDED]
 
 
 def test_scopes_are_the_same_by_both_names() -> None:

@@ -11,7 +11,7 @@ import pytest
 from support.contexts import UserCtx
 from support.helpers import PATIENCE, Boom, in_thread, raise_boom, run_program, start_nothing
 
-from tlctx import Counters, ContextMiddleware, OutsideRequestError, counters
+from tlctx import ContextMiddleware, Counters, OutsideRequestError, counters
 
 ctx = UserCtx()
 Counted = Callable[[], tuple[int, ...]]

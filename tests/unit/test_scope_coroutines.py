@@ -14,7 +14,7 @@ import pytest
 from support.contexts import UserCtx, seen
 from support.helpers import Boom, in_foreign_thread, in_thread
 
-from tlctx import OutsideRequestError, RequestEndedError, Scope
+from tlctx import RequestEndedError, Scope
 from tlctx.lowlevel import propagate
 
 

@@ -53,7 +53,7 @@ def test_what_the_middleware_raises_in_a_generator_leaves_no_exception_being_han
     def handling() -> tuple[Any, Any]:
         generator = inside()
         try:
-            raise Outer  # noqa: TRY301
+            raise Outer
         except Outer as error:
             next(generator)
             return generator, weakref.ref(error)

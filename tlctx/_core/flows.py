@@ -11,8 +11,12 @@ import _thread
 import inspect
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 from tlctx._core.threads import storage
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["has_coroutine_frame", "in_coroutine", "in_unpatched_greenlet"]
 
@@ -31,11 +35,11 @@ def in_coroutine() -> bool:
 
 def has_coroutine_frame() -> bool:
     """Whether a coroutine, of whatever event loop, has called what runs here."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_flags & _COROUTINE:
             return True
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 

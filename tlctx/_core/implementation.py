@@ -10,7 +10,7 @@ def _is_accelerated() -> bool:
     if os.environ.get("TLCTX_PURE_PYTHON", "") not in ("", "0"):
         return False
     try:
-        import tlctx._core._accelerator  # noqa: F401, PLC0415
+        import tlctx._core._accelerator  # noqa: F401
     except ImportError:
         return False
     return True

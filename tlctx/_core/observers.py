@@ -40,10 +40,14 @@ active: list[Observer] = []
 
 def add_observer(observer: Observer) -> None:
     """Tell `observer` of every scope from now on. Raises TypeError if it is no Observer."""
+    _check(observer)
+    active.append(observer)
+
+
+def _check(observer: object) -> None:
     if not isinstance(observer, Observer):
         hint = ": give an instance, not the class" if isinstance(observer, type) else ""
         raise TypeError(f"an observer must be a tlctx.lowlevel.Observer, not {type(observer).__name__}{hint}")
-    active.append(observer)
 
 
 def remove_observer(observer: Observer) -> None:

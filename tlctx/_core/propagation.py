@@ -86,4 +86,4 @@ def _start_threads_without_scopes() -> None:
             _attached.reset(token)
 
     start_without_scopes._tlctx_without_scopes = True  # type: ignore[attr-defined]
-    threading.Thread.start = start_without_scopes  # type: ignore[method-assign]
+    threading.Thread.start = start_without_scopes  # type: ignore[method-assign,assignment]

@@ -246,8 +246,8 @@ def _cannot_attach() -> str:
             "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
         )
     return (
-        "a scope can't be opened in a greenlet while its thread runs inside another scope of the same context: greenlets "
-        "that take turns on the thread would see each other's. Have gevent or eventlet patch threading first."
+        "a scope can't be opened in a greenlet while its thread runs inside another scope of the same context: "
+        "greenlets that take turns on the thread would see each other's. Have gevent or eventlet patch threading first."
     )
 
 

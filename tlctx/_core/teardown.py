@@ -41,7 +41,7 @@ def enter(cm: AbstractContextManager[T], parts: list[Any]) -> T:
     try:
         enter_cm, exit_cm = cls.__enter__, cls.__exit__
     except AttributeError:
-        raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol: it can't be entered") from None
+        raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol") from None
     value = enter_cm(cm)
     parts.append(MethodType(exit_cm, cm))
     return value

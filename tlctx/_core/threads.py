@@ -199,4 +199,3 @@ def current_record() -> ThreadRecord:
 def thread_name() -> str:
     """The running thread's name, found without making a dummy Thread for it."""
     return current_record().thread.name
-

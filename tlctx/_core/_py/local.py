@@ -135,7 +135,7 @@ class local:
         impl = _impl_of(self)
         localdict: dict[str, Any] | None
         try:
-            # As get_dict() and descriptor_kind() do, without the calls. A record kept by a frame might outlive its thread.
+            # As get_dict() and descriptor_kind() do, without the calls. A record in a frame might outlive its thread.
             key, ref = storage.here.identity if threading.local is storage.kind else _NO_ENTRY
             wrthread, localdict = impl.dicts[key]
             if wrthread is not ref:

@@ -11,7 +11,7 @@ import threading
 from itertools import count
 from time import monotonic
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
@@ -203,7 +203,7 @@ class ScopedIterator:
     def __iter__(self) -> Iterator[Any]:
         iterable = self._iterable
         if self._owner is not None or type(iterable) is GeneratorType:
-            self._iterator = iterable  # type: ignore[assignment]
+            self._iterator = cast("Iterator[Any]", iterable)
             return self
         iterator = self._in_scope(iter, iterable)
         if iterator is iterable:
