@@ -205,7 +205,7 @@ class ScopedIterator:
         if self._owner is not None or type(iterable) is GeneratorType:
             self._iterator = cast("Iterator[Any]", iterable)
             return self
-        iterator = self._in_scope(iter, iterable)
+        iterator: Iterator[Any] = self._in_scope(iter, iterable)
         if iterator is iterable:
             self._iterator = iterator
             return self
