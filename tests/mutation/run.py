@@ -60,7 +60,7 @@ def main(  # noqa: PLR0913, PLR0917
     if out is not None:
         report.write(out, verdicts)
     report.show(console, verdicts)
-    if report.score(verdicts) < minimum:
+    if only_survivors is None and report.score(verdicts) < minimum:
         raise click.ClickException(f"the score is below {minimum} %")
 
 
