@@ -13,9 +13,18 @@ pytest.register_assert_rewrite("support.files")
 
 
 def pytest_collection_finish() -> None:
-    # What is here by now stays until the end: a test's own gc.collect() need not look at it each time.
+    set_aside_what_is_here()
+
+
+def set_aside_what_is_here() -> None:
+    """Have a test's own gc.collect() not look at what is here by now each time: it stays until the end."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_other_modules_left_is_set_aside() -> None:
+    set_aside_what_is_here()
 
 
 @pytest.fixture
@@ -43,10 +52,3 @@ def nothing_is_left() -> Iterator[None]:
     gc.collect()
     assert nothing_is_current()
 
-
-def __getattr__(name: str) -> Any:
-    if name == "IMPLEMENTATIONS":
-        from support.both import IMPLEMENTATIONS
-
-        return IMPLEMENTATIONS
-    raise AttributeError(name)

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import IMPLEMENTATIONS
 from differential.classes import CLASS_ATTRIBUTES, KINDS, Strict
 from differential.fuzz import LIMIT, few_or_many, indices, profile
 from differential.side import Side
@@ -15,6 +14,7 @@ from differential.threads import JobThread
 from differential.values import VALUES, Adopting, Deleting, Finalized, Payload, Strong, Writing, names
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from support.both import IMPLEMENTATIONS
 from support.helpers import PATIENCE, missing
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from conftest import IMPLEMENTATIONS
 from differential.commands import changes, fields, inside, lives, makes, nested, requests, steps, uses
 from differential.fuzz import LIMIT, few_or_many, indices, profile
 from differential.scenario import PARTS
 from differential.workers import WorkerPair
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from support.both import IMPLEMENTATIONS
 from support.helpers import missing
 
 if TYPE_CHECKING:

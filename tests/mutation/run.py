@@ -39,9 +39,9 @@ console = Console()
 @click.option("--exclude", multiple=True, help="Leave out the tests whose id matches this pattern; may be given again.")
 @click.option("--check-equivalent", is_flag=True, help="Run those that are listed as equivalent too.")
 @click.option("--minimum", default=90.0, show_default=True, help="The score, in percent, below which it fails.")
-def main(  # noqa: PLR0913, PLR0917
+def main(
     jobs: int, chosen: tuple[str, ...], only_survivors: Path | None, out: Path | None, exclude: tuple[str, ...],
-    check_equivalent: bool, minimum: float,  # noqa: FBT001
+    check_equivalent: bool, minimum: float,
 ) -> None:  # fmt: skip
     """Change the package in many small ways, and see whether the tests notice."""
     mutants = _mutants(chosen)
