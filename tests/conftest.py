@@ -51,4 +51,3 @@ def nothing_is_left() -> Iterator[None]:
     yield
     gc.collect()
     assert nothing_is_current()
-

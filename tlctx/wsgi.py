@@ -19,6 +19,8 @@ __all__ = ["ContextMiddleware"]
 Initialize = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 _ENVIRON_KEY = "tlctx.scopes"
+_LABEL = ("REQUEST_METHOD", "PATH_INFO")
+"""What names a request in messages: "GET /notes"."""
 
 
 class ContextMiddleware:
@@ -39,6 +41,7 @@ class ContextMiddleware:
         self.app = app
         self.ctx = ctx
         self.initialize = initialize
+        self._file_wrapper: Any = None
 
     @property
     def initialize(self) -> Initialize | None:
@@ -52,23 +55,27 @@ class ContextMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""
-        outer: tuple[Scope, ...] = ()
-        if _ENVIRON_KEY in environ:
-            outer = environ[_ENVIRON_KEY]
-            if _is_same_request(environ, Scope.current(self.ctx), outer):
-                return self.app(environ, start_response)
-        try:
-            label = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        except KeyError:
-            label = environ.get("REQUEST_METHOD", ""), ""  # PEP 3333: an empty path may be absent
-        scope = Scope(self.ctx, environ, label)
-        environ[_ENVIRON_KEY] = (*outer, scope) if outer else (scope,)
+        scope = Scope(self.ctx, environ, _LABEL)
+        if _ENVIRON_KEY not in environ:
+            environ[_ENVIRON_KEY] = (scope,)
+        elif _is_same_request(environ, Scope.current(self.ctx), environ[_ENVIRON_KEY]):
+            return self.app(environ, start_response)
+        else:
+            environ[_ENVIRON_KEY] = (*environ[_ENVIRON_KEY], scope)
         file_wrapper = environ.get("wsgi.file_wrapper")
-        if type(file_wrapper) is not type and callable(file_wrapper) and not isinstance(file_wrapper, type):
-            file_wrapper = environ["wsgi.file_wrapper"] = _FileWrapperFunction(file_wrapper)
+        if file_wrapper is not self._file_wrapper:
+            file_wrapper = self._watch(environ, file_wrapper)
         app = self.app if self._starts_empty else self._initialize_and_call
         body: Iterable[bytes] = scope.call(wrap_body, close_after, file_wrapper, app, environ, start_response)
         return body
+
+    def _watch(self, environ: WSGIEnvironment, file_wrapper: Any) -> Any:
+        """The server's file wrapper; where it is a function, one in its place that remembers what it made."""
+        if isinstance(file_wrapper, type):
+            self._file_wrapper = file_wrapper  # the same for all requests
+        elif file_wrapper is not None:
+            file_wrapper = environ["wsgi.file_wrapper"] = _FileWrapperFunction(file_wrapper)
+        return file_wrapper
 
     def _initialize_and_call(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Give the scope its first values, then call the app."""

@@ -49,7 +49,9 @@ class ScopeScenario(Scenario):
 
     def do_make(self, context: int, values: dict[str, Any], path: str | None, use: str) -> Any:
         environ = None if path is None else {"REQUEST_METHOD": "GET", "PATH_INFO": path}
-        self.scopes.append(Scope(self.contexts[context], environ, () if path is None else ("GET", path), values))
+        self.scopes.append(
+            Scope(self.contexts[context], environ, "" if path is None else ("REQUEST_METHOD", "PATH_INFO"), values)
+        )
         return self.perform([use, -1]) if use else self.scopes[-1]
 
     def scope(self, number: int) -> Scope:

@@ -69,9 +69,11 @@ def test_a_scope_that_has_ended_cannot_be_bound(ctx: Ctx) -> None:
 # Label and source
 
 
-@pytest.mark.parametrize(("label", "text"), [("job 7", "job 7"), (("GET", "/notes"), "GET /notes"), ((), "")])
+@pytest.mark.parametrize(
+    ("label", "text"), [("job 7", "job 7"), (("method", "path"), "GET /notes"), (("method", "other"), "GET"), ("", "")]
+)
 def test_the_label_names_a_scope_before_and_after_its_end(ctx: Ctx, label: Any, text: str) -> None:
-    source = object()
+    source = {"method": "GET", "path": "/notes"}
     scope = Scope(ctx, source, label)
     assert (scope.label, scope.source) == (text, source)
     scope.close()

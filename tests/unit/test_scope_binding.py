@@ -21,7 +21,7 @@ def test_a_serial_number_is_never_reused(ctx: UserCtx) -> None:
 
 def test_a_scope_says_who_it_is(ctx: UserCtx) -> None:
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/notes", "QUERY_STRING": "token=s3cret"}
-    scope = Scope(ctx, environ, ("GET", "/notes"))
+    scope = Scope(ctx, environ, ("REQUEST_METHOD", "PATH_INFO"))
     assert str(scope) == f"request #{scope.serial} (GET /notes)"
     assert scope.context is ctx
     assert scope.source is environ

@@ -29,7 +29,7 @@ def test_a_thread_that_was_taken_away_from_a_scope_is_found_again_at_the_next_bi
 
 def test_describing_a_request_adds_nothing_to_its_environ() -> None:
     environ: Any = defaultdict(str)
-    assert str(Scope(ctx, environ)).startswith("scope #")
+    assert str(Scope(ctx, environ, ("REQUEST_METHOD", "PATH_INFO"))).startswith("scope #")
     assert environ == {}
 
 

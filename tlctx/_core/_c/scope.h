@@ -10,6 +10,32 @@ set_scope(state *st, PyObject *namespace, PyObject *scope)
     return 0;
 }
 
+/* An empty namespace: the spare one, or a new one. */
+static PyObject *
+empty_namespace(state *st)
+{
+    PyObject *namespace = st->spare;
+    st->spare = NULL;
+    return namespace != NULL ? namespace : PyDict_Type.tp_new(st->namespace_type, st->no_args, NULL);
+}
+
+/* Let go of an ended namespace; it becomes the spare one if nobody else has it. */
+static void
+give_back_namespace(state *st, PyObject *namespace)
+{
+    if (st->spare != NULL || !st->ends_by_type || st->scope_offset == 0 || Py_REFCNT(namespace) != 1
+        || !Py_IS_TYPE(namespace, st->ended_type) || PyDict_GET_SIZE(namespace) > 0) {
+        Py_DECREF(namespace);
+        return;
+    }
+    PyObject **scope = (PyObject **)((char *)namespace + st->scope_offset), *before = *scope;
+    *scope = NULL;
+    Py_SET_TYPE(namespace, (PyTypeObject *)Py_NewRef((PyObject *)st->namespace_type));
+    Py_DECREF(st->ended_type);
+    st->spare = namespace;
+    Py_XDECREF(before);
+}
+
 /* A new namespace with the defaults of the context, which knows its scope. */
 static PyObject *
 make_namespace(state *st, PyObject *context, PyObject *scope)
@@ -19,7 +45,7 @@ make_namespace(state *st, PyObject *context, PyObject *scope)
         return PyErr_Format(PyExc_TypeError, "a scope needs a RequestContext, not %s", short_name(Py_TYPE(context)));
     }
     Py_INCREF(defaults);
-    PyObject *namespace = PyDict_Type.tp_new(st->namespace_type, st->no_args, NULL);
+    PyObject *namespace = empty_namespace(st);
     if (namespace != NULL
         && ((PyDict_GET_SIZE(defaults) > 0 && PyDict_Update(namespace, defaults) < 0)
             || set_scope(st, namespace, scope) < 0)) {
@@ -27,6 +53,32 @@ make_namespace(state *st, PyObject *context, PyObject *scope)
     }
     Py_DECREF(defaults);
     return namespace;
+}
+
+/* The words of a label, a tuple of keys, that `source` has; a label that is a text is returned as it is. */
+static PyObject *
+label_words(state *st, PyObject *source, PyObject *label)
+{
+    if (!PyTuple_CheckExact(label)) {
+        return Py_NewRef(label);
+    }
+    PyObject *words = PyTuple_New(PyTuple_GET_SIZE(label));
+    for (Py_ssize_t i = 0; words != NULL && i < PyTuple_GET_SIZE(label); i++) {
+        PyObject *key = PyTuple_GET_ITEM(label, i), *word;
+        if (PyDict_CheckExact(source)) {
+            word = PyDict_GetItemWithError(source, key);
+            word = word != NULL || !PyErr_Occurred() ? Py_NewRef(word == NULL ? Py_None : word) : NULL;
+        }
+        else {
+            word = PyObject_CallMethodOneArg(source, st->str_get, key);
+        }
+        if (word == NULL) {
+            Py_CLEAR(words);
+            break;
+        }
+        PyTuple_SET_ITEM(words, i, word);
+    }
+    return words;
 }
 
 static PyObject *
@@ -44,10 +96,10 @@ scope_make(state *st, PyTypeObject *type, PyObject *context, PyObject *source, P
     self->context = Py_NewRef(context);
     self->impl = (implobject *)Py_NewRef((PyObject *)((localobject *)context)->impl);
     self->source = Py_NewRef(source);
-    self->label = Py_NewRef(label);
+    self->label = label_words(st, source, label);
     self->values = Py_NewRef(values);
     self->thread = Py_NewRef(st->zero);
-    self->namespace = make_namespace(st, context, (PyObject *)self);
+    self->namespace = self->label == NULL ? NULL : make_namespace(st, context, (PyObject *)self);
     if (self->namespace == NULL) {
         Py_DECREF(self);
         return NULL;
@@ -65,7 +117,7 @@ scope_new(PyTypeObject *type, PyObject *args, PyObject *kw)
         return NULL;
     }
     state *st = PyModule_GetState(module);
-    PyObject *context, *source = Py_None, *label = st->no_args, *values = st->no_values;
+    PyObject *context, *source = Py_None, *label = st->str_empty, *values = st->no_values;
     if (kw == NULL && PyTuple_GET_SIZE(args) == 3) { /* as the middleware calls it, for each request */
         context = PyTuple_GET_ITEM(args, 0);
         source = PyTuple_GET_ITEM(args, 1);
@@ -170,9 +222,10 @@ scope_release(scopeobject *self, PyObject *error)
     self->values = Py_NewRef(st->no_values);
     self->error = self->resume = NULL;
     int result = end_namespace(st, kept[0]);
-    for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
+    for (size_t i = 1; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
         Py_XDECREF(kept[i]);
     }
+    give_back_namespace(st, kept[0]);
     if (result == 0) {
         result = after_release(self, st, error);
     }

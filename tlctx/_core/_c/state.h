@@ -10,7 +10,9 @@
     each(str_close, "close") \
     each(str_defaults, "_local__defaults") \
     each(str_dict, "__dict__") \
+    each(str_empty, "") \
     each(str_end, "end") \
+    each(str_get, "get") \
     each(str_ident, "ident") \
     each(str_key, "key") \
     each(str_local, "local") \
@@ -60,6 +62,7 @@
     each(notify_end) \
     each(default_make_dict) \
     each(default_attribute_error) \
+    each(spare)                   /* an empty namespace that nobody refers to, or NULL: saves making one a request */ \
     each(no_args) \
     each(zero)
 

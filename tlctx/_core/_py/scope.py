@@ -43,17 +43,24 @@ class ScopeBase:
         self,
         context: Any,
         source: Any = None,
-        label: str | tuple[object, ...] = (),
+        label: str | tuple[str, ...] = "",
         values: Mapping[str, Any] = NO_VALUES,
     ) -> None:
-        """Make a scope for `context`; nothing happens until it is bound or entered. Entering assigns `values`."""
+        """Make a scope for `context`; nothing happens until it is bound or entered. Entering assigns `values`.
+
+        `source` is the request's own object, which the scope lets go of at its end. `label` names the request in
+        messages: a text, or the keys under which `source`, a mapping, has the words.
+        """
         self.context: Any = context
         self._impl: Any = _impl_of(context)
         self.serial = _next_serial()
         self.started = monotonic()
         self.thread = 0
         self.source = source
-        self._label = label
+        if len(label) == 2 and type(label) is tuple:
+            self._label = source.get(label[0]), source.get(label[1])
+        else:
+            self._label = label if isinstance(label, str) else tuple(map(source.get, label))
         self._values = values
         self.namespace = namespace = Namespace(type(context)._local__defaults)
         namespace.scope = self  # type: ignore[assignment]  # of its subclass
