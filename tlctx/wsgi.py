@@ -36,12 +36,14 @@ class ContextMiddleware:
     Raises TypeError if `app` or `initialize` is not callable or `ctx` is no RequestContext.
     """
 
+    _file_wrapper: Any = None
+    """The server's class of file wrappers, once one was seen."""
+
     def __init__(self, app: WSGIApplication, ctx: RequestContext, initialize: Initialize | None = None) -> None:
         _check_arguments(app, ctx, initialize)
         self.app = app
         self.ctx = ctx
         self.initialize = initialize
-        self._file_wrapper: Any = None
 
     @property
     def initialize(self) -> Initialize | None:

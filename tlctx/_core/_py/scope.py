@@ -57,6 +57,7 @@ class ScopeBase:
         self.started = monotonic()
         self.thread = 0
         self.source = source
+        self._label: str | tuple[Any, ...]
         if len(label) == 2 and type(label) is tuple:
             self._label = source.get(label[0]), source.get(label[1])
         else:
