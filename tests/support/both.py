@@ -45,6 +45,8 @@ BOTH = (
     "integrations/test_file_wrappers.py",
     "integrations/test_flask*.py",
     "integrations/test_gevent*.py",
+    "integrations/test_event_loops.py",
+    "integrations/test_greenlets.py",
 )
 """The files that run on both implementations."""
 TESTS = Path(__file__).resolve().parent.parent

@@ -145,3 +145,30 @@ def test_a_forked_child_has_its_own_threads_values_only_also_when_another_was_in
         print(status, payloads[0]())
     """
     assert run_program(program) == "True True {}\n0 None\n"
+
+
+def test_it_can_stand_in_the_place_of_threading_local() -> None:
+    """Some want it everywhere; the platform's own storage has to be found all the same."""
+    program = """
+        import threading, tlctx
+
+        threading.local = tlctx.local
+        from tlctx import ctx
+
+        mine = threading.local()
+        mine.x = 1
+        with ctx.scope(user="ann"):
+            found = [ctx.user, mine.x]
+
+        def look():
+            found.append(getattr(mine, "x", "nothing"))
+            mine.x = 2
+            with ctx.scope(user="bob"):
+                found.append(ctx.user)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+        print(found, mine.x, len(mine._local__impl.dicts))
+        """
+    assert run_program(program) == "['ann', 1, 'nothing', 'bob'] 1 1\n"

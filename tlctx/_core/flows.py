@@ -7,7 +7,6 @@ patched `threading.local`.
 
 from __future__ import annotations
 
-import _thread
 import inspect
 import sys
 import threading
@@ -50,4 +49,4 @@ def in_unpatched_greenlet() -> bool:
         return False
     if threading.local is not storage.kind:
         storage.refresh()
-    return type(storage.here) is _thread._local
+    return type(storage.here).__module__ == "_thread"  # the interpreter's own; gevent patches `_thread` too
