@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from accelerator.built import _accelerator
 
+import tlctx
+
 
 def test_an_instance_of_a_subclass_of_str_names_an_attribute() -> None:
     class Name(str):
@@ -48,3 +50,31 @@ def test_an_object_whose_init_never_ran_refuses_its_use() -> None:
             kind.__new__(kind)
     with pytest.raises(TypeError):
         type(_accelerator.local()._local__impl)()
+
+
+def test_a_scope_takes_its_arguments_by_place_and_by_name_whatever_its_class() -> None:
+    class Own(tlctx.Scope):
+        """Made as a Scope is."""
+
+    class Counted(tlctx.Scope):
+        def __new__(cls, *args: Any, **kw: Any) -> Any:
+            made.append(args)
+            return super().__new__(cls, *args, **kw)
+
+    made: list[Any] = []
+    ctx, source = type(tlctx.ctx)(), {"a": "x", "b": "y"}
+    kinds: list[Any] = [tlctx.Scope, Own, Counted]
+    for kind in kinds:
+        scopes = [
+            kind(ctx, source, ("a", "b")),
+            kind(ctx, source, label=("a", "b")),
+            kind(context=ctx, source=source, label="x y"),
+        ]
+        assert [(type(scope), scope.source, scope.label) for scope in scopes] == [(kind, source, "x y")] * 3
+        refused: list[tuple[Any, ...]] = [(), (ctx, source, "", {}, 5), (5, None, "")]
+        for wrong in refused:
+            with pytest.raises(TypeError):
+                kind(*wrong)
+        with pytest.raises(TypeError):
+            kind(ctx, nonsense=5)
+    assert len(made) == 7

@@ -129,6 +129,49 @@ scope_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     return scope_make(st, type, context, source, label, values);
 }
 
+/* Scope(context, source, label), as the middleware calls it for each request, without a tuple of arguments. */
+static PyObject *
+scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
+    if (nargs == 3 && kwnames == NULL) {
+        PyObject *module = PyType_GetModuleByDef((PyTypeObject *)type, &module_def);
+        if (module == NULL) {
+            return NULL;
+        }
+        state *st = PyModule_GetState(module);
+        return scope_make(st, (PyTypeObject *)type, args[0], args[1], args[2], st->no_values);
+    }
+    PyObject *tuple = PyTuple_New(nargs), *kw = kwnames == NULL ? NULL : PyDict_New(), *scope = NULL;
+    int failed = tuple == NULL || (kw == NULL && kwnames != NULL);
+    for (Py_ssize_t i = 0; !failed && i < nargs; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    }
+    for (Py_ssize_t i = 0; !failed && kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        failed = PyDict_SetItem(kw, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0;
+    }
+    if (!failed) {
+        scope = PyType_Type.tp_call(type, tuple, kw);
+    }
+    Py_XDECREF(tuple);
+    Py_XDECREF(kw);
+    return scope;
+}
+
+/* A subclass that is made as ScopeBase is made can be made the quick way. */
+static PyObject *
+scope_init_subclass(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    static char *names[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kw, ":__init_subclass__", names)) {
+        return NULL;
+    }
+    if (type->tp_init == PyBaseObject_Type.tp_init && type->tp_new == scope_new) {
+        type->tp_vectorcall = scope_vectorcall;
+    }
+    Py_RETURN_NONE;
+}
+
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
     each(values) each(parts) each(thread)
@@ -349,6 +392,7 @@ scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef scope_methods[] = {
+    {"__init_subclass__", (PyCFunction)(void (*)(void))scope_init_subclass, METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
     {"bind", (PyCFunction)scope_bind, METH_NOARGS,
      "Make it current on this thread. Returns what that displaced, which `unbind` wants back.\n\n"
      "Raises RequestEndedError after its end."},
