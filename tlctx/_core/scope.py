@@ -135,6 +135,10 @@ class Scope(ScopeBase):
         try:
             if self._parts:
                 self._run_teardown(error)
+        except BaseException as struck:
+            if self._parts:  # it came from outside, a signal's handler say, before they could run
+                self._run_teardown(struck if error is None else error)
+            raise
         finally:
             self._release(error)
 

@@ -181,14 +181,14 @@ unbind_after(scopeobject *self, PyObject *displaced, PyObject *result)
     return NULL;
 }
 
-/* Call `hook(error, second)`, or without the second, while the error that is set is being handled; it is set again
+/* Call `hook(given, second)`, or without the second, while the error that is set is being handled; it is set again
    afterwards, unless the hook raised one, whose context it then is. */
 static void
-call_handling(PyObject *hook, PyObject *second)
+call_handling(PyObject *hook, PyObject *given, PyObject *second)
 {
     PyObject *error = take_error();
     PyObject *before = begin_handling(error);
-    PyObject *done = PyObject_CallFunctionObjArgs(hook, error, second, NULL);
+    PyObject *done = PyObject_CallFunctionObjArgs(hook, given, second, NULL);
     end_handling(before);
     if (done == NULL) {
         Py_DECREF(error);
@@ -196,4 +196,21 @@ call_handling(PyObject *hook, PyObject *second)
     }
     Py_DECREF(done);
     restore_error(error);
+}
+
+/* Call a hook that closes the scope with the error that is set; once more if what came from outside, a signal's exception,
+   struck before it could. */
+static void
+call_to_close(scopeobject *self, PyObject *hook, PyObject *second)
+{
+    PyObject *error = take_error();
+    restore_error(Py_NewRef(error));
+    call_handling(hook, error, second);
+    PyObject *raised = take_error();
+    int struck = raised != error && self->namespace != NULL && self->namespace != self->impl->st->ended;
+    restore_error(raised);
+    if (struck) {
+        call_handling(hook, error, second);
+    }
+    Py_DECREF(error);
 }

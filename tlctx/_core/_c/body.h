@@ -79,9 +79,9 @@ iterator_finalize(PyObject *self)
     restore_error(error);
 }
 
-/* Call a method of the subclass with the error that is set. */
+/* Call a method of the subclass, which closes the scope, with the error that is set. */
 static void
-iterator_call_hook(iteratorobject *self, PyObject *method)
+iterator_call_hook(iteratorobject *self, scopeobject *scope, PyObject *method)
 {
     PyObject *error = take_error();
     PyObject *hook = PyObject_GetAttr(self->owner != NULL ? self->owner : (PyObject *)self, method);
@@ -89,11 +89,10 @@ iterator_call_hook(iteratorobject *self, PyObject *method)
         PyErr_WriteUnraisable((PyObject *)self);
     }
     restore_error(error);
-    if (hook == NULL) {
-        return;
+    if (hook != NULL) {
+        call_to_close(scope, hook, NULL);
+        Py_DECREF(hook);
     }
-    call_handling(hook, NULL);
-    Py_DECREF(hook);
 }
 
 /* The result of `step(subject)` with the scope bound; NULL without an error at an iterator's end. */
@@ -112,7 +111,7 @@ iterator_run_in_scope(iteratorobject *self, PyObject *(*step)(PyObject *), PyObj
     if (bind(scope, &displaced) == 0) {
         result = step(subject);
         if (result == NULL && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_StopIteration)) {
-            iterator_call_hook(self, scope->impl->st->str_on_step_error);
+            iterator_call_hook(self, scope, scope->impl->st->str_on_step_error);
         }
         result = unbind_after(scope, displaced, result);
         Py_XDECREF(displaced);
@@ -233,7 +232,7 @@ close_in_scope(iteratorobject *self, PyObject *close, scopeobject *scope, state 
         }
     }
     if (result == NULL) {
-        iterator_call_hook(self, st->str_on_close_error);
+        iterator_call_hook(self, scope, st->str_on_close_error);
     }
     result = unbind_after(scope, displaced, result);
     Py_XDECREF(displaced);

@@ -319,7 +319,7 @@ scope_call(scopeobject *self, PyObject *const *args, Py_ssize_t nargs)
         result = wrap_result(self, result, args[0], args[2]);
     }
     if (result == NULL) {
-        call_handling(args[1], (PyObject *)self);
+        call_to_close(self, args[1], (PyObject *)self);
     }
     result = unbind_after(self, displaced, result);
     Py_XDECREF(displaced);

@@ -144,7 +144,12 @@ class ScopeBase:
             return wrap(result, self, note)
         except BaseException as error:
             result, args = None, ()  # so that no traceback shows them
-            on_error(error, self)
+            try:
+                on_error(error, self)
+            except BaseException:
+                if self.namespace is not ENDED:  # what came from outside struck before it could close the scope
+                    on_error(error, self)
+                raise
             raise
         finally:
             self.unbind(displaced)
@@ -247,7 +252,12 @@ class ScopedIterator:
             if not scope.close_if_idle():
                 self._on_close()
         except BaseException as error:
-            self._on_close_error(error)
+            try:
+                self._on_close_error(error)
+            except BaseException:
+                if scope.namespace is not ENDED:  # as in ScopeBase.call()
+                    self._on_close_error(error)
+                raise
             raise
         finally:
             scope.unbind(displaced)
@@ -266,7 +276,13 @@ class ScopedIterator:
         except StopIteration:
             raise
         except BaseException as error:
-            (self if self._owner is None else self._owner)._on_step_error(error)
+            body = self if self._owner is None else self._owner
+            try:
+                body._on_step_error(error)
+            except BaseException:
+                if scope.namespace is not ENDED:  # as in ScopeBase.call()
+                    body._on_step_error(error)
+                raise
             raise
         finally:
             scope.unbind(displaced)
