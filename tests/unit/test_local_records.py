@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_the_storage_is_there_at_once_and_again_when_a_thread_has_ended(local: A
 def test_the_identity_of_a_thread_is_its_records_key_and_reference() -> None:
     def look() -> bool:
         record = current_record()
-        return (record.key, record.ref) == storage.here.identity
+        return bool(storage.here.identity == (record.key, record.ref))
 
     assert look()
     assert in_thread(look)
@@ -86,7 +87,7 @@ def test_a_foreign_thread_is_named_by_its_id() -> None:
 
 def test_a_record_leaves_the_one_that_came_after_it_under_its_id() -> None:
     old, new = record_of_nobody(), record_of_nobody()
-    latest = thread_records._latest[NOBODY] = thread_records.ref(new)
+    latest = thread_records._latest[NOBODY] = weakref.ref(new)
     del old
     assert thread_records._latest[NOBODY] is latest
     del new
@@ -144,7 +145,8 @@ def test_a_record_that_ends_while_another_does_gives_way_to_that_again() -> None
         kept.clear()
         found.append(thread_records._ending[threading.get_ident()])
 
-    kept, found = [record_of_nobody()], []
+    kept: list[ThreadRecord] = [record_of_nobody()]
+    found: list[ThreadRecord] = []
     impl, outer = Impl(drop_the_inner), record_of_nobody()
     outer.register(impl)
     outer.__del__()
