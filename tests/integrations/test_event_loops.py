@@ -55,16 +55,18 @@ def on_trio(ctx: UserCtx, found: list[str]) -> None:
 def on_nested_asyncio(ctx: UserCtx, found: list[str]) -> None:
     nest_asyncio = part("nest_asyncio")
     loop = asyncio.new_event_loop()
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "run", asyncio.run)  # `apply` exchanges it for one that never closes its loop
         nest_asyncio.apply(loop)
 
         async def outer() -> None:
             tasks = [two_turns(ctx, user, found, lambda: asyncio.sleep(0)) for user in ("ann", "bob")]
             loop.run_until_complete(asyncio.gather(*tasks))
 
-        loop.run_until_complete(outer())
-    finally:
-        loop.close()
+        try:
+            loop.run_until_complete(outer())
+        finally:
+            loop.close()
 
 
 class Turns:

@@ -53,6 +53,7 @@ def in_foreign_thread(function: Callable[[], T]) -> T:
     storage = threading.local()
 
     def run() -> None:
+        sys.settrace(threading.gettrace())  # so that coverage sees this thread too
         storage.last = LastThing()  # goes with the thread's state, after everything else the thread stored
         outcome.append(function())
 

@@ -13,7 +13,8 @@ import pytest
 from support.contexts import Ctx, MadeCtx
 from support.helpers import in_foreign_thread, in_thread
 
-from tlctx import OutsideRequestError, RequestEndedError, per_request
+from tlctx import OutsideRequestError, RequestContext, RequestEndedError, per_request
+from tlctx._core.namespace import Namespace
 
 
 @pytest.fixture
@@ -38,6 +39,12 @@ def test_get_in_and_iteration_tell_what_is_set_and_make_nothing() -> None:
         assert bool(mine)
 
 
+def test_a_repr_says_that_nothing_is_set() -> None:
+    bare = RequestContext()
+    with bare.scope() as scope:
+        assert repr(vars(bare)) == f"<Namespace of scope #{scope.serial}: nothing set>"
+
+
 def test_names_may_change_while_they_are_iterated(ctx: Ctx) -> None:
     with ctx.scope(a=1, b=2):
         for name in ctx:
@@ -50,6 +57,7 @@ def test_a_repr_shows_names_and_no_values(ctx: Ctx) -> None:
     with ctx.scope(user="s3cret", token="s3cret") as scope:
         shown = [repr(ctx), str(ctx), repr(vars(ctx)), repr(scope), str(scope), repr([scope.namespace])]
         assert shown[0] == f"<Ctx in scope #{scope.serial}: user, token>"
+        assert shown[2] == shown[5].strip("[]") == f"<Namespace of scope #{scope.serial}: user, token>"
         assert "s3cret" not in "".join(shown)
     assert repr(scope) == f"<ended scope #{scope.serial}>"
 
@@ -175,6 +183,19 @@ def test_a_kept_reference_to_the_values_shows_nothing_and_takes_nothing(ctx: Ctx
             use("user")
     with pytest.raises(RequestEndedError, match="writing 'user'"):
         kept["user"] = "bob"
+
+
+def test_a_namespace_that_is_told_to_end_is_emptied_and_refuses_any_use(ctx: Ctx) -> None:
+    with ctx.scope(user="ann") as scope:
+        namespace = Namespace(user="ann")
+        namespace.scope = scope
+        namespace.end()
+        assert not namespace
+        with pytest.raises(RequestEndedError, match="reading 'user'"):
+            namespace["user"]
+        with pytest.raises(RequestEndedError, match="writing 'user'"):
+            namespace["user"] = "bob"
+        assert ctx.user == "ann"
 
 
 def test_an_attribute_error_that_a_property_raises_itself_keeps_its_words() -> None:

@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 import pytest
-from support.helpers import OnlyDeletes, OnlySets, Sharing, in_thread
+from support.helpers import Boom, OnlyDeletes, OnlySets, Sharing, in_thread, raise_boom
 
 
 def outcome_of(action: Any) -> Any:
@@ -176,3 +176,82 @@ def test_a_data_descriptor_of_a_kind_that_became_one_later_decides_at_once(local
     assert mine.x == "the class's"
     del Kind.__set__  # type: ignore[attr-defined]
     assert mine.x == "own"
+
+
+class EqualToAll:
+    """A value that takes itself for any other, as arrays and mocks may."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+def test_a_value_that_is_equal_to_everything_is_read_as_any_other(local: Any) -> None:
+    instance = local()
+    value = instance.x = EqualToAll()
+    assert instance.x is value
+
+
+@pytest.mark.parametrize("name", ["__class__", "__dict__", "_local__impl"])
+def test_what_every_object_has_comes_before_the_dict(local: Any, name: str) -> None:
+    instance = local()
+    before = getattr(instance, name)
+    before_in_dict = vars(instance)[name] = "in the dict"
+    found = getattr(instance, name)
+    assert found is before
+    assert found is not before_in_dict
+
+
+@pytest.mark.parametrize("name", ["X", "__a__", "__dict", "__dict__x", "x"])
+def test_a_name_is_deleted_wherever_it_would_be_in_the_alphabet(local: Any, name: str) -> None:
+    instance = local()
+    setattr(instance, name, 1)
+    delattr(instance, name)
+    assert vars(instance) == {}
+
+
+USES: dict[str, Any] = {
+    "read": lambda mine: mine.x,
+    "write": lambda mine: setattr(mine, "x", "own"),
+    "delete": lambda mine: delattr(mine, "x"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_an_exchanged_class_counts_at_once_even_if_it_takes_itself_for_the_one_before(local: Any, use: str) -> None:
+    class EqualClasses(type):
+        __hash__ = type.__hash__
+
+        def __eq__(cls, other: object) -> bool:
+            return True
+
+    class First(local, metaclass=EqualClasses):  # type: ignore[misc]
+        pass
+
+    class Second(local, metaclass=EqualClasses):  # type: ignore[misc]
+        @property
+        def x(self) -> Any:
+            raise Boom
+
+    mine = First()
+    mine.x = "own"
+    assert mine.x == "own"
+    mine.__class__ = Second
+    with pytest.raises((Boom, AttributeError)):
+        USES[use](mine)
+    assert vars(mine) == {"x": "own"}
+
+
+def test_a_data_descriptor_in_the_place_of_something_of_the_locals_own_decides(local: Any) -> None:
+    class Mine(local):  # type: ignore[misc]
+        __reduce_ex__ = property(raise_boom)
+
+    mine = Mine()
+    values: Any = vars(mine)
+    values["__reduce_ex__"] = "in the dict"
+    with pytest.raises(Boom):
+        _ = mine.__reduce_ex__
+    with pytest.raises(AttributeError):
+        setattr(mine, "__reduce_ex__", 1)  # noqa: B010
+    assert values == {"__reduce_ex__": "in the dict"}

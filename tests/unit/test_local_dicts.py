@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import pickle
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.helpers import Payload, dicts_of, in_foreign_thread, in_thread
+from support.helpers import PATIENCE, Payload, dicts_of, in_foreign_thread, in_thread
 
 import tlctx
 from tlctx._core import threads as thread_records
@@ -80,20 +81,21 @@ def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(
         assert vars(instance) == {"x": "mine"}
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda instance, impl: setattr(instance, "x", "mine"),
-        lambda instance, impl: delattr(instance, "x"),
-        lambda instance, impl: swap_dict(instance, {"x": "mine"}),
-        lambda instance, impl: impl.swap_dict({"x": "mine"}),
-        lambda instance, impl: peek_dict(instance),
-    ],
-    ids=["write", "delete", "swap_dict", "swap_dict of the map", "peek_dict"],
-)
+USES: dict[str, Callable[[Any, Any], Any]] = {
+    "read": lambda instance, impl: instance.x,
+    "write": lambda instance, impl: setattr(instance, "x", "mine"),
+    "delete": lambda instance, impl: delattr(instance, "x"),
+    "swap_dict": lambda instance, impl: swap_dict(instance, {"x": "mine"}),
+    "swap_dict of the map": lambda instance, impl: impl.swap_dict({"x": "mine"}),
+    "get_dict of the map": lambda instance, impl: impl.get_dict(),
+    "peek_dict": lambda instance, impl: peek_dict(instance),
+}
+
+
+@pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("dead", [False, True])
 def test_no_use_touches_or_returns_the_dict_of_a_dead_thread_that_had_this_ones_id(
-    local: Any, use: Callable[[Any, Any], Any], *, dead: bool
+    local: Any, use: str, *, dead: bool
 ) -> None:
     instance, another = local(), Payload()
     reference, values = weakref.ref(Payload() if dead else another), {"x": "a dead thread's"}
@@ -101,8 +103,8 @@ def test_no_use_touches_or_returns_the_dict_of_a_dead_thread_that_had_this_ones_
     in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
     dicts[id(threading.current_thread())] = (reference, values)
     try:
-        returned = use(instance, impl)
-    except AttributeError:
+        returned = USES[use](instance, impl)
+    except (AttributeError, KeyError):
         returned = None
     assert returned is None
     assert values == {"x": "a dead thread's"}
@@ -136,3 +138,45 @@ def test_the_death_of_one_local_does_not_make_a_thread_forget_another(local: Any
 def test_a_copy_is_a_type_error(local: Any, duplicate: Any) -> None:
     with pytest.raises(TypeError, match="can't be copied or pickled"):
         duplicate(local())
+
+
+class EqualThread(threading.Thread):
+    """A thread that takes itself for any other."""
+
+    __hash__ = threading.Thread.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("use", USES)
+def test_no_use_touches_or_returns_the_dict_of_a_thread_that_is_only_equal_to_this_one(local: Any, use: str) -> None:
+    instance, another = local(), EqualThread()
+    impl, dicts = instance._local__impl, dicts_of(instance)
+    values, found = {"x": "another thread's"}, []
+
+    def run() -> None:
+        in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
+        dicts[id(threading.current_thread())] = (weakref.ref(another), values)
+        try:
+            found.append(USES[use](instance, impl))
+        except (AttributeError, KeyError):
+            found.append(None)
+        found.append(getattr(instance, "x", "mine"))
+
+    thread = EqualThread(target=run)
+    thread.start()
+    thread.join(PATIENCE)
+    assert found == [None, "mine"]
+    assert values == {"x": "another thread's"}
+
+
+def test_an_entry_counts_whatever_reference_leads_to_this_thread(local: Any) -> None:
+    thread, values = threading.current_thread(), {"x": "mine"}
+    uses: list[Callable[[Any], Any]] = [peek_dict, vars, lambda instance: swap_dict(instance, {})]
+    for use in uses:
+        instance = local()
+        dicts = dicts_of(instance)
+        in_thread(functools.partial(vars, instance))  # so that this thread's dict has to be found anew
+        dicts[id(thread)] = (weakref.ref(thread, lambda _: None), values)
+        assert use(instance) is values

@@ -9,6 +9,15 @@ import pytest
 from support.helpers import Boom
 
 
+class EqualToAll(Exception):
+    """An error that takes itself for any other, as one of a data class may."""
+
+    __hash__ = Exception.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
 def test_an_error_says_what_was_being_handled_as_the_interpreters_own_local_does(local: Any) -> None:
     def contexts(kind: Any) -> list[tuple[Any, bool]]:
         mine, found = kind(), []
@@ -32,6 +41,8 @@ def test_an_error_says_what_was_being_handled_as_the_interpreters_own_local_does
         (lambda: 5, TypeError),
         (list, TypeError),
         (lambda: KeyError, KeyError),
+        (KeyboardInterrupt, KeyboardInterrupt),
+        (lambda: EqualToAll("name"), EqualToAll),
         (Boom, Boom),
     ],
 )
@@ -77,15 +88,36 @@ def test_an_attribute_error_of_a_propertys_own_code_is_not_taken_for_a_missing_n
             raise AttributeError("of another name", name="another", obj=self)
 
         @property
+        def of_a_name_further_on(self) -> Any:
+            raise AttributeError("of a name further on", name="other", obj=self)
+
+        @property
+        def of_an_equal(self) -> Any:
+            raise AttributeError("of an equal", name="of_an_equal", obj=EqualToAll())
+
+        @property
         def misspelt(self) -> Any:
             return self.mispelt
 
     asked: list[Any] = []
     mine = Kept()
-    for name in ("bare", "of_another", "of_another_name"):
+    for name in ("bare", "of_another", "of_another_name", "of_a_name_further_on", "of_an_equal"):
         with pytest.raises(AttributeError, match=name.replace("_", " ")):
             getattr(mine, name)
     assert asked == []
     with pytest.raises(Boom, match="mispelt"):
         _ = mine.misspelt
     assert asked == ["mispelt"]
+
+
+def test_a_missing_name_is_told_by_its_text(local: Any) -> None:
+    class Kept(local):  # type: ignore[misc]
+        def _local__attribute_error(self, error: AttributeError) -> Any:
+            return Boom(error.name)
+
+        @property
+        def gone(self) -> Any:
+            raise AttributeError("as if there were none", name="".join(["go", "ne"]), obj=self)
+
+    with pytest.raises(Boom, match="gone"):
+        _ = Kept().gone

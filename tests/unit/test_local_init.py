@@ -119,3 +119,21 @@ def test_an_init_that_exchanges_the_class_in_a_new_thread_counts_for_the_access_
     del First
     gc.collect()
     assert in_thread(lambda: mine.where) == "second"
+
+
+def test_an_init_of_any_kind_takes_arguments(local: Any) -> None:
+    class EqualToAll:
+        __hash__ = object.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __call__(self, *args: Any) -> None:
+            given.append(args)
+
+    class Mine(local):  # type: ignore[misc]
+        __init__ = EqualToAll()
+
+    given: list[Any] = []
+    Mine(1)
+    assert given == [(1,)]

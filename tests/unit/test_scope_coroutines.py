@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.contexts import UserCtx, seen
-from support.helpers import Boom, in_foreign_thread, in_thread
+from support.helpers import Boom, in_foreign_thread, in_thread, raise_boom
 
 from tlctx import RequestEndedError, Scope
 from tlctx.lowlevel import propagate
@@ -141,6 +141,45 @@ def test_a_thread_that_inherits_context_variables_sees_nothing_of_whoever_starte
     assert found == ["nothing"]
     with ctx.scope(user="of another request") as scope, propagate(scope):
         assert threading.Thread.start.__wrapped__ is start_inheriting  # type: ignore[attr-defined]
+
+
+def test_a_thread_that_could_not_be_started_takes_nothing_from_whoever_tried(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Flags:
+        thread_inherit_context = True
+
+    monkeypatch.setattr(threading.Thread, "start", raise_boom)
+    monkeypatch.setattr(sys, "flags", Flags)
+    scope = Scope(ctx)
+    with propagate(scope):
+        with pytest.raises(Boom):
+            threading.Thread().start()
+        assert seen(ctx) == "nobody"
+    scope.close()
+
+
+def test_threads_start_as_ever_where_they_inherit_nothing(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    monkeypatch.setattr(sys, "flags", object())  # as before CPython 3.14
+    scope = Scope(ctx)
+    with propagate(scope):
+        assert threading.Thread.start is start
+    scope.close()
+
+
+def test_a_propagated_scope_is_not_seen_in_a_context_that_is_only_equal_to_its_own() -> None:
+    class EqualToAll(UserCtx):
+        __hash__ = object.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    scope = Scope(EqualToAll())
+    with propagate(scope):
+        assert seen(scope.context) == "nobody"
+        assert seen(EqualToAll()) == "nothing"
+    scope.close()
 
 
 def test_a_propagated_scope_is_seen_in_its_own_context_only(ctx: UserCtx) -> None:

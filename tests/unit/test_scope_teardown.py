@@ -221,3 +221,15 @@ def test_the_exception_that_ends_a_scope_comes_before_one_that_was_handled(ctx: 
         scope.fail(handled)
         raise ending
     assert learned == [ending]
+
+
+def test_errors_that_are_only_equal_are_each_in_the_chain() -> None:
+    class EqualToAll(Boom):
+        __hash__ = Boom.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    first, second = EqualToAll("first"), EqualToAll("second")
+    second.__context__ = first
+    assert [error.args for error in errors.context_chain(second)] == [("second",), ("first",)]

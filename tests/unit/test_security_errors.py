@@ -47,6 +47,18 @@ def scope_with(values: Any) -> Callable[[], object]:
     return lambda: Scope(ctx, values=values).__enter__()
 
 
+class Interrupted(local):
+    """A local whose property is interrupted while it is used."""
+
+    def __init__(self) -> None:
+        self.token = Secret()
+
+    def interrupt(self, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+    used = property(None, interrupt, interrupt)
+
+
 class BeginsBadly(RequestContext):
     def __init__(self) -> None:
         self.token = Secret()
@@ -104,6 +116,10 @@ ELSEWHERE: dict[str, Callable[[], object]] = {
     "an update outside": lambda: vars(ctx).update(token=Secret()),
     "a setdefault outside": lambda: vars(ctx).setdefault("token", Secret()),
     "a write after the end": kept(lambda values: values.__setitem__("token", Secret())),
+    "a merge outside": lambda: vars(ctx).__ior__({"token": Secret()}),
+    "a merge after the end": kept(lambda values: values.__ior__({"token": Secret()})),
+    "a write that is interrupted": refused_write(Interrupted(), "used"),
+    "a deletion that is interrupted": lambda: delattr(Interrupted(), "used"),
     "an update after the end": kept(lambda values: values.update({"token": Secret()})),
     "an app that raises": lambda: serve(fill_and_raise),
     "a stream that raises": lambda: serve(raising_in_a_stream),
@@ -126,7 +142,7 @@ def of_error(case: str, look: Callable[[BaseException], Any]) -> Any:
     with filled() if case in IN_A_SCOPE else contextlib.nullcontext():
         try:
             CASES[case]()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             return look(error)
     pytest.fail("nothing was raised")
 
