@@ -14,7 +14,8 @@ import pytest
 from support.contexts import UserCtx, seen
 from support.helpers import Boom, in_foreign_thread, in_thread
 
-from tlctx import AnyContext, RequestEndedError, Scope
+from tlctx import RequestEndedError, Scope
+from tlctx._core.context import AnyContext
 from tlctx.lowlevel import propagate
 
 

@@ -12,8 +12,9 @@ import pytest
 from support.contexts import UserCtx, seen
 from support.helpers import Boom, Timeout, in_foreign_thread, in_thread
 
-from tlctx import AnyContext, Scope
+from tlctx import Scope
 from tlctx._core import threads as thread_records
+from tlctx._core.context import AnyContext
 from tlctx._core.implementation import peek_dict
 
 if TYPE_CHECKING:
