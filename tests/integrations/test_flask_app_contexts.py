@@ -34,11 +34,14 @@ def test_an_app_context_outside_a_request_has_a_scope(app: Flask, ctx: WorkCtx, 
         assert ctx.user == "nobody"
 
 
-def test_it_learns_of_the_exception_that_ends_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
-    with pytest.raises(Boom), app.app_context():
+@pytest.mark.parametrize("error", [Boom, *WAYS_OUT])
+def test_it_learns_of_the_exception_that_ends_it(
+    app: Flask, ctx: WorkCtx, log: list[Any], error: type[BaseException]
+) -> None:
+    with pytest.raises(error), app.app_context():
         assert ctx.work
-        raise Boom
-    assert log == ["Boom"]
+        raise error
+    assert log == [error.__name__]
 
 
 def test_a_command_has_one(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:

@@ -42,9 +42,11 @@ def test_an_exception_that_a_handler_of_yours_answers_with_a_500_reaches_the_sco
 
 def test_an_answer_below_500_is_no_failure(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     app.errorhandler(KeyError)(lambda error: ("not found", 404))
+    app.errorhandler(Boom)(lambda error: ("the client is gone", 499))
     client = failing_app(app, ctx)
-    assert [client.get(f"/{kind}").status_code for kind in ("key", "404", "403", "returned")] == [404, 404, 403, 500]
-    assert log == ["done for nobody"] * 4
+    kinds = ("key", "404", "403", "returned", "boom")
+    assert [client.get(f"/{kind}").status_code for kind in kinds] == [404, 404, 403, 500, 499]
+    assert log == ["done for nobody"] * 5
 
 
 def test_an_exception_that_flask_lets_through_reaches_it_too(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:

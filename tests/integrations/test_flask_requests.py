@@ -16,7 +16,7 @@ from support.flask_app import WorkCtx
 from support.helpers import PATIENCE
 
 import tlctx
-from tlctx import OutsideRequestError
+from tlctx import OutsideRequestError, RequestContext
 from tlctx.flask import TLCtx
 
 
@@ -65,6 +65,29 @@ def test_a_second_time_for_the_same_app_and_a_wrong_context_are_refused(app: Fla
     wrong: Any = WorkCtx
     with pytest.raises(TypeError, match="give an instance, not the class"):
         TLCtx(Flask("other"), wrong)
+
+
+def test_two_contexts_that_claim_to_be_equal_may_serve_one_app(app: Flask) -> None:
+    class Equal(RequestContext):
+        __hash__ = RequestContext.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    TLCtx(app, Equal())
+    second = Equal()
+    TLCtx(app, second, lambda environ: {"user": "of the second"})
+    app.add_url_rule("/", view_func=lambda: second.user)  # type: ignore[attr-defined]
+    assert app.test_client().get("/").text == "of the second"
+
+
+def test_what_it_wraps_keeps_its_name(app: Flask) -> None:
+    async def view() -> str:
+        return "answer"
+
+    for name in ("handle_user_exception", "async_to_sync", "do_teardown_appcontext"):
+        assert getattr(app, name).__name__ == name
+    assert app.async_to_sync(view).__name__ == "view"
 
 
 def test_templates_and_the_macros_they_import_see_it(app: Flask) -> None:

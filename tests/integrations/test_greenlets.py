@@ -117,6 +117,14 @@ def test_observers_are_told_once(ctx: UserCtx) -> None:
     assert events == ["begin", "end"]
 
 
+def test_a_scope_that_ran_in_a_greenlet_before_is_taken_off_a_thread_that_closes_it(ctx: UserCtx) -> None:
+    scope = Scope(ctx)
+    take_turns(lambda wait: scope.unbind(scope.bind()))
+    scope.bind()
+    scope.leave()
+    assert peek_dict(ctx) is None
+
+
 @pytest.mark.parametrize(
     "patch", ["import gevent.monkey; gevent.monkey.patch_all()", "import eventlet; eventlet.monkey_patch()"]
 )

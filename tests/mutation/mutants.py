@@ -13,6 +13,7 @@ from mutation.operators import mutate
 from mutation.relevant import outline
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PUBLIC = tuple(Path(f"tlctx/{name}.py") for name in ("_bodies", "wsgi", "flask", "lowlevel"))
 CHOICE = Path("tlctx/_core/implementation.py")
 """Chooses the implementation, and the run has chosen the pure one."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -39,7 +40,7 @@ class Mutant:
 def files() -> list[Path]:
     """The files to mutate, below the root."""
     core = sorted(path.relative_to(ROOT) for path in (ROOT / "tlctx/_core").rglob("*.py"))
-    return [path for path in (*core, Path("tlctx/wsgi.py"), Path("tlctx/flask.py")) if path != CHOICE]
+    return [path for path in (*core, *PUBLIC) if path != CHOICE]
 
 
 def module_name(file: str) -> str:

@@ -70,7 +70,16 @@ def test_a_scope_that_has_ended_cannot_be_bound(ctx: Ctx) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "text"), [("job 7", "job 7"), (("method", "path"), "GET /notes"), (("method", "other"), "GET"), ("", "")]
+    ("label", "text"),
+    [
+        ("job 7", "job 7"),
+        ("j7", "j7"),
+        (("method", "path"), "GET /notes"),
+        (("method", "other"), "GET"),
+        (("path",), "/notes"),
+        (("method", "other", "path"), "GET /notes"),
+        ("", ""),
+    ],
 )
 def test_the_label_names_a_scope_before_and_after_its_end(ctx: Ctx, label: Any, text: str) -> None:
     source = {"method": "GET", "path": "/notes"}
@@ -84,7 +93,7 @@ def test_the_label_names_a_scope_before_and_after_its_end(ctx: Ctx, label: Any, 
 def test_a_label_cannot_forge_a_log_line(ctx: Ctx) -> None:
     text = Scope(ctx, label="job\nINFO forged\x85\u2028" + "x" * 1000).label
     assert text.isprintable()
-    assert len(text) < 300
+    assert len(text) == 208
 
 
 # Open scopes

@@ -6,10 +6,11 @@ import asyncio
 import gc
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.helpers import in_thread
+from support.helpers import Payload, in_thread
 
 from tlctx import ContextMiddleware, RequestContext
 from tlctx.lowlevel import Observer, Scope, add_observer, bound, remove_observer
@@ -198,8 +199,85 @@ def test_a_removed_observer_is_told_nothing_any_more(ctx: Ctx) -> None:
 
 @pytest.mark.parametrize("wrong", [Recorder, None, print])
 def test_what_is_no_observer_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"an observer must be a tlctx\.lowlevel\.Observer"):
+    with pytest.raises(TypeError, match=r"an observer must be a tlctx\.lowlevel\.Observer") as refused:
         add_observer(wrong)
+    assert ("give an instance, not the class" in str(refused.value)) == (wrong is Recorder)
+
+
+def test_of_observers_that_claim_to_be_equal_the_right_one_is_removed(ctx: Ctx) -> None:
+    class Equal(Recorder):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    first, second = Equal(), Equal()
+    add_observer(first)
+    add_observer(second)
+    remove_observer(second)
+    serve(lambda environ, start_response: [], ctx)
+    remove_observer(first)
+    assert (first.events, second.events) == ([BEGUN, ENDED], [])
+
+
+def test_what_may_end_the_process_goes_on_out_of_an_observer(ctx: Ctx) -> None:
+    class Interrupted(Observer):
+        def end(self, scope: Scope, error: BaseException | None) -> None:
+            raise KeyboardInterrupt
+
+    observer = Interrupted()
+    add_observer(observer)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Scope(ctx).close()
+    finally:
+        remove_observer(observer)
+
+
+def test_an_observer_is_told_of_the_end_once_however_often_a_scope_is_closed(ctx: Ctx, recorder: Recorder) -> None:
+    for close in (Scope.close, Scope.close_if_idle):
+        scope = Scope(ctx)
+        close(scope)
+        scope.close()
+        assert scope.close_if_idle()
+        assert recorder.events == [("end", "", True, None)]
+        recorder.events.clear()
+
+
+def test_when_an_observer_is_told_of_the_end_the_source_is_gone(ctx: Ctx) -> None:
+    class Looks(Observer):
+        def end(self, scope: Scope, error: BaseException | None) -> None:
+            found.append(source())
+
+    found: list[Any] = []
+    scope = Scope(ctx, Payload())
+    source = weakref.ref(scope.source)
+    observer = Looks()
+    add_observer(observer)
+    try:
+        scope.close()
+    finally:
+        remove_observer(observer)
+    assert found == [None]
+
+
+def test_an_observer_finds_the_thread_that_a_scope_of_a_coroutine_began_on(ctx: Ctx) -> None:
+    class Threads(Observer):
+        def begin(self, scope: Scope) -> None:
+            found.append(scope.thread)
+
+    async def job() -> None:
+        with ctx.scope():
+            pass
+
+    found: list[int] = []
+    observer = Threads()
+    add_observer(observer)
+    try:
+        asyncio.run(job())
+    finally:
+        remove_observer(observer)
+    assert found == [threading.get_ident()]
 
 
 def test_an_observer_that_removes_itself_does_not_hide_the_next_one(ctx: Ctx, recorder: Recorder) -> None:

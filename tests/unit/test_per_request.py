@@ -224,3 +224,17 @@ def test_it_works_from_a_mixin() -> None:
     mine = Mine()
     with mine.scope():
         assert mine.value == 1
+
+
+def test_its_value_has_the_name_that_it_has_in_the_class() -> None:
+    def make(self: Any) -> int:
+        return 1
+
+    class Mine(RequestContext):
+        first = per_request(make)
+        second = per_request(make)
+
+    mine = Mine()
+    with mine.scope():
+        assert mine.second == 1
+        assert list(mine) == ["second"]

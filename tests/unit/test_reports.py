@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.contexts import UserCtx
-from support.helpers import PATIENCE, Boom, in_thread, raise_boom, run_program, start_nothing
+from support.helpers import PATIENCE, Boom, in_thread, raise_boom, raising, run_program, start_nothing
 
 from tlctx import ContextMiddleware, Counters, OutsideRequestError, counters
 
@@ -81,6 +81,20 @@ def test_a_failed_teardown_is_one_error_with_its_traceback_whatever_way_the_requ
     assert record.exc_info is not None
     assert record.exc_info[0] is Boom
     assert "s3cret" not in caplog.text
+    assert counted() == (0, 1)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_may_end_the_process_is_reported_too_when_a_teardown_raises_it(
+    error: type[BaseException], counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(raising, error())
+        return [b"list"]
+
+    with pytest.raises(error):
+        post(app)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert counted() == (0, 1)
 
 

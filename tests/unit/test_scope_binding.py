@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Generator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +57,7 @@ def test_the_current_scope_can_be_asked_for(ctx: UserCtx) -> None:
     assert Scope.current(ctx) is None
     with ctx.scope() as scope:
         assert Scope.current(ctx) is scope
+        assert scope.current(ctx) is scope
         assert in_thread(lambda: Scope.current(ctx)) is None
         scope.close()
         assert Scope.current(ctx) is None
@@ -195,3 +198,21 @@ def test_the_scope_of_a_request_cannot_be_entered_once_more(ctx: UserCtx) -> Non
     assert ctx.user == "nobody"
     scope.unbind(displaced)
     scope.close()
+
+
+def test_the_age_of_a_scope_counts_from_its_start(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = time.monotonic()
+    scope = Scope(ctx)
+    assert before <= scope.started <= time.monotonic()
+    monkeypatch.setattr("tlctx._core.scope.time", SimpleNamespace(monotonic=lambda: 3 * scope.started))
+    assert scope.age == 3 * scope.started - scope.started
+
+
+@pytest.mark.parametrize("returned", [[b"x"], None], ids=repr)
+def test_a_call_that_leaves_no_code_to_run_closes_the_scope_and_has_nothing_wrapped(
+    ctx: UserCtx, returned: Any
+) -> None:
+    scope = Scope(ctx)
+    assert scope.call(lambda *args: "wrapped", None, None, lambda: returned) is returned
+    assert scope.ended
+    assert scope.close_if_idle()

@@ -15,6 +15,7 @@ from support.contexts import UserCtx, seen
 from support.helpers import Boom, in_foreign_thread, in_thread, raise_boom
 
 from tlctx import RequestEndedError, Scope
+from tlctx._core.context import AnyContext
 from tlctx.lowlevel import propagate
 
 
@@ -215,3 +216,30 @@ def test_a_scope_is_propagated_for_the_time_of_the_block_also_when_that_raises(c
         raise Boom
     assert seen(ctx) == "nothing"
     scope.close()
+
+
+def test_a_scope_that_ended_beneath_the_event_loop_hides_no_coroutines(ctx: UserCtx) -> None:
+    async def main() -> str:
+        with ctx.scope(user="ann"):
+            return ctx.user
+
+    scope = Scope(ctx)
+    displaced = scope.bind()
+    scope.close()
+    assert asyncio.run(main()) == "ann"
+    scope.unbind(displaced)
+
+
+def test_a_coroutine_that_is_refused_leaves_the_nearest_open_scope_current() -> None:
+    async def main() -> None:
+        with empty.scope():
+            pass
+
+    empty = AnyContext()
+    with empty.scope() as outer:
+        inner = empty.scope()
+        inner.__enter__()
+        inner.close()
+        with pytest.raises(RuntimeError, match="can't be opened in a coroutine"):
+            asyncio.run(main())
+        assert Scope.current(empty) is outer

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from support.contexts import UserCtx
-from support.helpers import PATIENCE, Boom
+from support.helpers import PATIENCE, Boom, Payload, in_thread
 
 from tlctx import RequestContext, RequestEndedError, Scope
+from tlctx._core import teardown
 
 
 def test_many_threads_that_close_at_once_run_the_teardown_once(ctx: UserCtx) -> None:
@@ -153,3 +154,47 @@ def test_a_values_finalizer_that_writes_at_the_end_leaves_nothing(ctx: UserCtx) 
         ctx.payload = Writes()  # type: ignore[attr-defined]
     assert len(refused) == 1
     assert f"scope #{scope.serial} has ended" in refused[0]
+
+
+def test_the_first_values_are_not_kept_beyond_the_end(ctx: UserCtx) -> None:
+    payload = Payload()
+    gone = weakref.ref(payload)
+    with ctx.scope(payload=payload) as scope:
+        del payload
+    assert scope.ended
+    assert gone() is None
+
+
+def test_what_is_added_after_the_last_part_of_the_teardown_runs_all_the_same(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may add it just then."""
+    log: list[str] = []
+    run = teardown.run
+
+    def run_and_add(parts: list[Any], error: BaseException | None) -> None:
+        run(parts, error)
+        if log == ["first"]:
+            scope.callback(log.append, "late")
+
+    with ctx.scope() as scope:
+        ctx.callback(log.append, "first")
+        monkeypatch.setattr(teardown, "run", run_and_add)
+    assert log == ["first", "late"]
+
+
+def test_a_callback_that_is_added_while_another_thread_ends_the_scope_runs_at_once(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    call = teardown.Call
+
+    def end_and_call(*args: Any) -> Any:
+        in_thread(scope.close)
+        return call(*args)
+
+    scope = Scope(ctx)
+    monkeypatch.setattr(teardown, "Call", end_and_call)
+    with pytest.raises(RequestEndedError, match="adding a callback"):
+        scope.callback(log.append, "late")
+    assert log == ["late"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
+import gc
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +14,13 @@ from support.helpers import Boom, Timeout, in_foreign_thread, in_thread
 
 from tlctx import Scope
 from tlctx._core import threads as thread_records
+from tlctx._core.context import AnyContext
 from tlctx._core.implementation import peek_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+EVENT_LOOPS = ("asyncio", "trio", "curio")
 
 
 def test_below_any_number_of_scopes_that_have_ended_the_nearest_open_one_is_found(ctx: UserCtx) -> None:
@@ -61,13 +67,14 @@ def test_a_teardown_runs_in_its_own_scope_although_another_was_left_open_inside(
     assert seen(ctx) == "nothing"
 
 
+@pytest.mark.parametrize("error", [Timeout, KeyboardInterrupt])
 def test_an_unbinding_that_a_timeout_interrupts_takes_the_scope_off_all_the_same(
-    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     def time_out(frame: Any, event: str, argument: Any) -> None:
         if frame.f_code.co_name == "current_record":
             sys.settrace(tracer)
-            raise Timeout
+            raise error
 
     tracer = sys.gettrace()  # that of coverage, if it is measured
     scope = Scope(ctx)
@@ -76,7 +83,7 @@ def test_an_unbinding_that_a_timeout_interrupts_takes_the_scope_off_all_the_same
     monkeypatch.setattr(thread_records.storage, "kind", None)
     sys.settrace(time_out)
     try:
-        with pytest.raises(Timeout):
+        with pytest.raises(error):
             scope.unbind(displaced)
     finally:
         sys.settrace(tracer)
@@ -121,3 +128,61 @@ def test_first_values_are_assigned_after_the_contexts_init_which_does_not_see_th
     begins = Begins()
     with begins.scope(user="given"):
         assert (begins.seen, begins.user) == ("nobody", "given")
+
+
+def test_empty_scopes_are_told_apart() -> None:
+    empty = AnyContext()
+    scope, inner = Scope(empty), empty.scope()
+    displaced = scope.bind()
+    inner.__enter__()
+    scope.unbind(displaced)
+    displaced = scope.bind()
+    assert Scope.current(empty) is inner
+    scope.unbind(displaced)
+    inner.close()
+    displaced = scope.bind()
+    assert Scope.current(empty) is scope
+    scope.unbind(displaced)
+    scope.close()
+
+
+def test_a_thread_that_ends_with_a_scope_bound_keeps_nothing_of_it(ctx: UserCtx) -> None:
+    in_thread(Scope(ctx).bind)
+    gc.collect()
+    assert ctx._local__impl.dicts == {}
+
+
+def test_a_scope_is_bound_where_threads_now_have_their_data(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when gevent patches `threading.local` while a thread runs inside a scope."""
+
+    class Patched(_thread._local):
+        pass
+
+    def run() -> None:
+        scope, other = Scope(ctx), Scope(ctx)
+        displaced = scope.bind()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "local", Patched)
+            beneath = other.bind()
+            assert Scope.current(ctx) is other
+            other.unbind(beneath)
+            assert Scope.current(ctx) is None
+        scope.unbind(displaced)
+
+    in_thread(run)  # a new one, of which nothing is known yet
+    assert ctx._local__impl.dicts == {}
+
+
+def test_scopes_nest_where_no_event_loop_was_ever_imported(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def coroutine() -> None:
+        with ctx.scope():
+            pass
+
+    for name in EVENT_LOOPS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with ctx.scope(user="outer"):
+        with ctx.scope(user="inner"):
+            assert ctx.user == "inner"
+        with pytest.raises(RuntimeError, match="can't be opened in a coroutine"):
+            coroutine().send(None)
+        assert ctx.user == "outer"

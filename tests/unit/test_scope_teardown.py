@@ -77,6 +77,20 @@ def test_a_context_manager_that_swallows_does_so_for_the_teardown_but_not_for_th
         raise Boom
 
 
+def test_what_a_context_manager_swallows_the_parts_after_it_do_not_learn_of(ctx: UserCtx) -> None:
+    class Learns(contextlib.AbstractContextManager[None]):
+        def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+            learned.append(kind)
+
+    learned: list[Any] = []
+    with pytest.raises(Boom), ctx.scope():
+        ctx.enter_context(Learns())
+        ctx.enter_context(contextlib.suppress(Boom))
+        ctx.enter_context(Learns())
+        raise Boom
+    assert learned == [Boom, None]
+
+
 def test_an_exception_that_somebody_handled_reaches_the_teardown(ctx: UserCtx) -> None:
     learned: list[Any] = []
     with ctx.scope() as scope:
@@ -233,3 +247,15 @@ def test_errors_that_are_only_equal_are_each_in_the_chain() -> None:
     first, second = EqualToAll("first"), EqualToAll("second")
     second.__context__ = first
     assert [error.args for error in errors.context_chain(second)] == [("second",), ("first",)]
+
+
+def test_errors_with_a_common_history_make_one_chain(ctx: UserCtx) -> None:
+    oldest, body, first, second = (Boom(text) for text in ("oldest", "body", "first", "second"))
+    body.__context__ = oldest
+    second.__context__ = body
+    with pytest.raises(Boom, match="second"), ctx.scope():
+        ctx.callback(raising, second)
+        ctx.callback(raising, first)
+        raise body
+    assert errors.context_chain(second) == [second, first, body, oldest]
+    assert oldest.__context__ is None

@@ -169,3 +169,23 @@ def test_a_body_that_only_claims_to_be_what_the_file_wrapper_made_is_a_stream() 
     assert list(body) == [b"a"]
     body.close()
     assert request.ended == [(None, "ann")]
+
+
+def test_a_close_that_is_another_objects_method_is_called_as_that() -> None:
+    class Closer(EqualToAll):
+        def close(self) -> None:
+            closed_by.append(self)
+
+    class Wrapper:
+        def __init__(self, file: Any, size: int = 0) -> None:
+            self.close = closer.close
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(())
+
+    closed_by: list[Any] = []
+    closer = Closer(None)
+    request = Request(send_file, **{"wsgi.file_wrapper": Wrapper})
+    request().close()
+    assert [each is closer for each in closed_by] == [True]
+    assert request.ended == [(None, "ann")]

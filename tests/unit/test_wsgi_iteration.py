@@ -145,3 +145,59 @@ def test_a_body_that_is_its_own_iterator_is_closed_once_when_a_step_raises() -> 
     assert log == ["closed for ann", "torn down for ann"]
     body.close()
     assert log == ["closed for ann", "torn down for ann"]
+
+
+def test_an_iterator_that_cannot_be_iterated_itself_goes_on_where_it_is() -> None:
+    class Counts:
+        def __init__(self) -> None:
+            self.numbers = iter((1, 2, 3))
+
+        def __next__(self) -> int:
+            return next(self.numbers)
+
+    class Anew:
+        def __iter__(self) -> Any:
+            return Counts()
+
+    body = answer(lambda environ, start_response: Anew())
+    blocks = iter(body)
+    assert [next(blocks), *itertools.chain(blocks)] == [1, 2, 3]
+    body.close()
+
+
+def test_an_iterator_that_claims_to_be_the_body_is_told_from_it() -> None:
+    class EqualToAll:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __iter__(self) -> Any:
+            return Steps() if type(self) is EqualToAll else self
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    class Steps(EqualToAll):
+        def __init__(self) -> None:
+            self.numbers = iter((1, 2))
+
+        def __next__(self) -> int:
+            return next(self.numbers)
+
+    body = answer(lambda environ, start_response: EqualToAll())
+    first, second = iter(body), iter(body)
+    assert [next(first), next(second), next(first), next(second)] == [1, 1, 2, 2]
+    body.close()
+
+
+def test_steps_may_be_taken_of_a_body_that_begins_anew() -> None:
+    class Anew:
+        def __iter__(self) -> Iterator[str]:
+            yield ctx.user
+            yield "second"
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.user = "ann"
+        return Anew()
+
+    body = answer(app)
+    assert [next(body), next(body)] == ["ann", "second"]
+    body.close()

@@ -58,7 +58,24 @@ def test_a_request_made_inside_a_request_gets_its_own_scope_also_while_it_stream
     assert request.ended == [(None, "outer")]
 
 
-@pytest.mark.parametrize("change", [{"PATH_INFO": "/other"}, {"REQUEST_METHOD": "POST"}, {"wsgi.input": io.BytesIO()}])
+class EqualToAll:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"PATH_INFO": "/other"},
+        {"PATH_INFO": "/path/below"},
+        {"REQUEST_METHOD": "POST"},
+        {"REQUEST_METHOD": "DELETE"},
+        {"wsgi.input": io.BytesIO()},
+        {"wsgi.input": EqualToAll()},
+    ],
+)
 def test_a_request_made_inside_with_a_copy_of_the_environ_gets_its_own_scope(change: dict[str, Any]) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         if "inner" in environ:
@@ -79,7 +96,8 @@ def test_the_same_request_is_joined_also_with_a_copy_of_the_environ_and_a_moved_
         if "inner" in environ:
             return [ctx.user]
         ctx.user = "outer"
-        mounted = {**environ, "SCRIPT_NAME": "/path", "PATH_INFO": "", "inner": True}
+        method = "".join(list(environ["REQUEST_METHOD"]))
+        mounted = {**environ, "SCRIPT_NAME": "/path", "PATH_INFO": "", "REQUEST_METHOD": method, "inner": True}
         return ContextMiddleware(app, ctx)(mounted, start_nothing)
 
     assert Request(app)() == ["outer"]
@@ -120,3 +138,17 @@ def test_in_a_scope_of_ones_own_a_request_gets_another_although_its_environ_says
 
     middleware = ContextMiddleware(app, ctx)
     assert middleware({}, start_nothing) == [None, "of the block"]  # type: ignore[comparison-overlap]
+
+
+def test_an_environ_that_only_claims_to_be_the_same_is_another_request() -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        users.append(ctx.get("user"))
+        ctx.user = "outer"
+        if len(users) == 1:
+            request.middleware({**environ, "wsgi.input": EqualToAll()}, start_nothing)
+        return []
+
+    users: list[Any] = []
+    request = Request(app)
+    request()
+    assert users == [None, None]
