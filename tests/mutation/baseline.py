@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from mutation.mutants import Mutant
     from mutation.pool import Server
 
-PATTERNS = ("unit/test_*.py", "integrations/test_flask*.py", "integrations/test_file_wrappers.py")
+PATTERNS = (
+    "unit/test_*.py",
+    "integrations/test_event_loops.py",
+    "integrations/test_file_wrappers.py",
+    "integrations/test_flask*.py",
+    "integrations/test_greenlets.py",
+)
 SLOW = 2.0
 """Seconds: a test that takes longer is run only where no other one runs the line."""
 PATIENCE = 900.0

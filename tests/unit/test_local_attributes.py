@@ -228,10 +228,10 @@ class EqualClasses(type):
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("kind", [type, EqualClasses], ids=["another-class", "a-class-equal-to-the-one-before"])
 def test_an_exchanged_class_counts_at_once(local: Any, use: str, kind: Any) -> None:
-    class First(local, metaclass=kind):  # type: ignore[misc]
+    class First(local, metaclass=kind):  # type: ignore[misc,metaclass]
         pass
 
-    class Second(local, metaclass=kind):  # type: ignore[misc]
+    class Second(local, metaclass=kind):  # type: ignore[misc,metaclass]
         @property
         def x(self) -> Any:
             raise Boom
