@@ -218,18 +218,20 @@ USES: dict[str, Any] = {
 }
 
 
+class EqualClasses(type):
+    __hash__ = type.__hash__
+
+    def __eq__(cls, other: object) -> bool:
+        return True
+
+
 @pytest.mark.parametrize("use", USES)
-def test_an_exchanged_class_counts_at_once_even_if_it_takes_itself_for_the_one_before(local: Any, use: str) -> None:
-    class EqualClasses(type):
-        __hash__ = type.__hash__
-
-        def __eq__(cls, other: object) -> bool:
-            return True
-
-    class First(local, metaclass=EqualClasses):  # type: ignore[misc]
+@pytest.mark.parametrize("kind", [type, EqualClasses], ids=["another-class", "a-class-equal-to-the-one-before"])
+def test_an_exchanged_class_counts_at_once(local: Any, use: str, kind: Any) -> None:
+    class First(local, metaclass=kind):  # type: ignore[misc,metaclass]
         pass
 
-    class Second(local, metaclass=EqualClasses):  # type: ignore[misc]
+    class Second(local, metaclass=kind):  # type: ignore[misc,metaclass]
         @property
         def x(self) -> Any:
             raise Boom

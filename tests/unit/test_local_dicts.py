@@ -156,6 +156,7 @@ def test_no_use_touches_or_returns_the_dict_of_a_thread_that_is_only_equal_to_th
     values, found = {"x": "another thread's"}, []
 
     def run() -> None:
+        thread_records.current_record()
         in_thread(lambda: vars(instance))  # so that this thread's dict has to be found anew
         dicts[id(threading.current_thread())] = (weakref.ref(another), values)
         try:

@@ -161,7 +161,9 @@ def test_a_thread_that_could_not_be_started_takes_nothing_from_whoever_tried(
 
 
 def test_threads_start_as_ever_where_they_inherit_nothing(ctx: UserCtx, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = threading.Thread.start
+    def start(thread: threading.Thread) -> None: ...
+
+    monkeypatch.setattr(threading.Thread, "start", start)
     monkeypatch.setattr(sys, "flags", object())  # as before CPython 3.14
     scope = Scope(ctx)
     with propagate(scope):
