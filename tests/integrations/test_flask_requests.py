@@ -87,6 +87,7 @@ def test_what_it_wraps_keeps_its_name(app: Flask) -> None:
 
     for name in ("handle_user_exception", "async_to_sync", "do_teardown_appcontext"):
         assert getattr(app, name).__name__ == name
+        assert getattr(app, name).__doc__ == getattr(Flask, name).__doc__
     assert app.async_to_sync(view).__name__ == "view"
 
 

@@ -89,7 +89,12 @@ def test_scopes_of_coroutines_left_out_of_order_each_take_away_their_own(ctx: Us
     asyncio.run(main())
 
 
-def test_plain_code_that_a_coroutine_calls_nests_scopes_as_anywhere(ctx: UserCtx) -> None:
+def test_plain_code_that_a_coroutine_calls_nests_scopes_as_anywhere(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("trio", "curio"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
     def request() -> list[str]:
         scope = Scope(ctx)
         displaced = scope.bind()

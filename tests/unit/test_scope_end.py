@@ -198,3 +198,9 @@ def test_a_callback_that_is_added_while_another_thread_ends_the_scope_runs_at_on
     with pytest.raises(RequestEndedError, match="adding a callback"):
         scope.callback(log.append, "late")
     assert log == ["late"]
+
+
+def test_of_the_first_values_the_first_one_without_a_name_is_told(ctx: UserCtx) -> None:
+    values: Any = {"user": "ann", 5: "x", 6: "y"}
+    with pytest.raises(TypeError, match=r"must be a mapping from names, and 5 is no name$"):
+        Scope(ctx, values=values).__enter__()

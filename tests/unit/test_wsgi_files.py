@@ -189,3 +189,15 @@ def test_a_close_that_is_another_objects_method_is_called_as_that() -> None:
     request().close()
     assert [each is closer for each in closed_by] == [True]
     assert request.ended == [(None, "ann")]
+
+
+def test_a_file_wrapper_that_refuses_attributes_with_a_type_error_ends_its_scope_at_once() -> None:
+    class Refuses(TakesNoAttributes):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "close":
+                raise TypeError
+            super().__setattr__(name, value)
+
+    request = Request(send_file, **{"wsgi.file_wrapper": Refuses})
+    assert type(request()) is Refuses
+    assert request.ended == [(None, "ann")]

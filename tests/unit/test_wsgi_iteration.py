@@ -201,3 +201,23 @@ def test_steps_may_be_taken_of_a_body_that_begins_anew() -> None:
     body = answer(app)
     assert [next(body), next(body)] == ["ann", "second"]
     body.close()
+
+
+def test_closing_the_iterator_of_a_body_closes_nothing_but_the_body() -> None:
+    class Steps:
+        def __next__(self) -> bytes:
+            return b"x"
+
+        def close(self) -> None:
+            closed.append("steps")
+
+    class Anew:
+        def __iter__(self) -> Any:
+            return Steps()
+
+        def close(self) -> None:
+            closed.append("body")
+
+    closed: list[str] = []
+    iter(answer(lambda environ, start_response: Anew())).close()
+    assert closed == ["body"]
