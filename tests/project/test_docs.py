@@ -210,6 +210,5 @@ def test_the_pages_give_the_numbers_of_servers_faults_and_bodies_that_there_are(
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the mutation score is still missing")
 def test_nothing_waits_to_be_filled_in() -> None:
     assert not [page.name for page in PAGES if "_TO_FILL" in page.read_text()]

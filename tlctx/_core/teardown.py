@@ -62,8 +62,11 @@ def run(parts: list[Any], error: BaseException | None) -> None:
             if raised is not pending:
                 _chain(raised, pending)
                 pending = raised
-    if pending is not None and pending is not error:  # a part that passes on what it was told of has not failed
-        _raise(pending)
+    try:
+        if pending is not None and pending is not error:  # a part that passes on what it was told of has not failed
+            _raise(pending)
+    finally:
+        del pending, error  # the traceback has this frame, so they would be a cycle
 
 
 def _raise(error: BaseException) -> NoReturn:
