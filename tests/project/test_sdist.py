@@ -39,7 +39,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 def unpacked(tracked: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, _ = tracked
     target = tmp_path_factory.mktemp("sdist")
-    run(sys.executable, "-m", "build", "--sdist", f"--outdir={target}", str(source), cwd=source)
+    run(sys.executable, "-m", "build", "--no-isolation", "--sdist", f"--outdir={target}", str(source), cwd=source)
     (archive,) = target.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         opened.extractall(target, filter="data")
