@@ -67,7 +67,7 @@ def sanitized_copy(target: Path) -> Path:
     package = target / "tlctx"
     shutil.copytree(CHECKOUT / "tlctx", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     extension = package / "_core" / f"_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
-    compile_sanitized(package / "_core" / "_accelerator.c", extension)
+    compile_sanitized(package / "_core" / "_c" / "module.c", extension)
     return target
 
 

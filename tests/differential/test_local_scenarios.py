@@ -15,7 +15,7 @@ from differential.values import VALUES, Adopting, Deleting, Finalized, Payload, 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from support.both import IMPLEMENTATIONS
-from support.helpers import PATIENCE, missing
+from support.helpers import PATIENCE, missing_accelerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -256,5 +256,5 @@ class LocalScenarios(RuleBasedStateMachine):
 @few_or_many
 def test_local_behaves_the_same_on_both_implementations(examples: int) -> None:
     if len(IMPLEMENTATIONS) < 2:
-        missing("the C accelerator")
+        missing_accelerator()
     run_state_machine_as_test(LocalScenarios, settings=profile(examples))

@@ -15,7 +15,7 @@ from differential.workers import WorkerPair
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from support.both import IMPLEMENTATIONS
-from support.helpers import missing
+from support.helpers import missing_accelerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ class ScopeScenarios(RuleBasedStateMachine):
 @few_or_many
 def test_scopes_and_requests_behave_the_same_on_both_implementations(examples: int) -> None:
     if len(IMPLEMENTATIONS) < 2:
-        missing("the C accelerator")
+        missing_accelerator()
     try:
         run_state_machine_as_test(ScopeScenarios, settings=profile(examples))
     finally:

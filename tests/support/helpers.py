@@ -69,6 +69,13 @@ def missing(part: str) -> NoReturn:
     pytest.skip(f"needs {part}")
 
 
+def missing_accelerator() -> NoReturn:
+    """End a test that needs the C accelerator, which is not there: CI has to have it unless it asks for none."""
+    if os.environ.get("TLCTX_PURE_PYTHON", "") not in ("", "0"):
+        pytest.skip("TLCTX_PURE_PYTHON asks for the pure-Python implementation")
+    missing("the C accelerator")
+
+
 def run_program(source: str, *arguments: str, **environment: str) -> str:
     """What a new interpreter prints that runs `source`. Fails the test if it fails, or writes to stderr."""
     program = subprocess.run(

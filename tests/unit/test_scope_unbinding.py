@@ -99,8 +99,11 @@ def test_what_unbinding_raises_has_the_apps_error_as_its_context() -> None:
             raise Timeout
 
     tracer = sys.gettrace()  # that of coverage, if it is measured
-    with pytest.raises(Timeout) as raised:
-        Scope(ctx).call(None, fail, None, raise_boom)
+    try:
+        with pytest.raises(Timeout) as raised:
+            Scope(ctx).call(None, fail, None, raise_boom)
+    finally:
+        sys.settrace(tracer)  # the interpreter lets go of a tracer that raises
     assert isinstance(raised.value.__context__, Boom)
     swap_dict(ctx, None)
 
