@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from accelerator.built import _accelerator
+from support.helpers import missing_accelerator
 
 import tlctx
 
@@ -53,6 +54,9 @@ def test_an_object_whose_init_never_ran_refuses_its_use() -> None:
 
 
 def test_a_scope_takes_its_arguments_by_place_and_by_name_whatever_its_class() -> None:
+    if tlctx.IMPLEMENTATION != "c":
+        missing_accelerator()
+
     class Own(tlctx.Scope):
         """Made as a Scope is."""
 
