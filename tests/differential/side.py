@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Side:
     """One implementation's part of an example."""
 
-    def __init__(self, local: Any, visitor: JobThread) -> None:
+    def __init__(self, local: Any, visitor: JobThread, strays: threading.local) -> None:
         self.local = local
         self.visitor = visitor
         self.journal: list[Any] = []
         self.watched: dict[str, weakref.ref[Payload]] = {}
         self.inits = iter(range(10**9))
         self.failure: type[BaseException] | None = None
-        self.strays = threading.local()
+        self.strays = strays
         self.instances: list[Any] = []
         self.kept: list[dict[str, Any]] = []
         self.classes: dict[str, Any] = subclasses(self)

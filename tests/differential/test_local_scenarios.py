@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +39,9 @@ class LocalScenarios(RuleBasedStateMachine):
         self.threads = [JobThread(), JobThread(foreign=True)]
         self.visitor = JobThread()
         self.labels = iter(range(10**9))
-        self.sides = [Side(local, self.visitor) for local in IMPLEMENTATIONS.values()]
+        # One for both: when a thread ends, the interpreter empties its storages in an order of its own.
+        strays = threading.local()
+        self.sides = [Side(local, self.visitor, strays) for local in IMPLEMENTATIONS.values()]
 
     def teardown(self) -> None:
         for thread in (*self.threads, self.visitor):
@@ -245,7 +248,11 @@ class LocalScenarios(RuleBasedStateMachine):
     @rule(thread=indices, index=indices, kind=st.sampled_from([Finalized, Writing, Deleting, Adopting, Strong]))
     def store_what_uses_it_when_the_threads_storage_goes(self, thread: int, index: int, kind: type[Finalized]) -> None:
         number, label = self.number(index), f"stray {next(self.labels)}"
-        self.same(thread, lambda side: setattr(side.strays, "x", kind(side, label, side.instances[number])))
+
+        def step(side: Side) -> None:
+            setattr(side.strays, f"of {id(side)}", kind(side, label, side.instances[number]))
+
+        self.same(thread, step)
 
     @rule(thread=indices)
     def collect(self, thread: int) -> None:
