@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from differential.side import Side
 
 
+def named(error: BaseException) -> BaseException:
+    """The error; an AttributeError has a name.
+
+    To one without, the interpreter adds a name and an object as it leaves an attribute access, but from CPython 3.12 on
+    not where it runs a Python `__getattribute__` in line.
+    """
+    if isinstance(error, AttributeError):
+        error.name = "a name of its own"
+    return error
+
+
 class OnlyGets:
     def __get__(self, instance: Any, owner: Any) -> str:
         return "got" if instance is None else f"got {sorted(map(repr, vars(instance)))}"
@@ -36,7 +47,7 @@ def computed(side: Side) -> property:
 
 def broken(side: Side) -> property:
     def read(self: Any) -> Any:
-        raise AttributeError("from the property's own code")
+        raise named(AttributeError("from the property's own code"))
 
     return property(read)
 
@@ -89,7 +100,7 @@ def subclasses(side: Side) -> dict[str, Any]:
             self.x = Payload(side, f"of __init__ {next(side.inits)}", self)
             side.elsewhere(lambda _: getattr(self, "y", "nothing"))
             if side.failure is not None:
-                raise side.failure("from __init__")
+                raise named(side.failure("from __init__"))
 
     class Special(base):  # type: ignore[misc]
         vars().update({name: make(side) for name, make in CLASS_ATTRIBUTES.items()})
@@ -101,7 +112,7 @@ def subclasses(side: Side) -> dict[str, Any]:
         def __getattr__(self, name: str) -> str:
             if name == "made_up":
                 return f"made up {name}"
-            raise AttributeError(f"no {name!r}")
+            raise named(AttributeError(f"no {name!r}"))
 
     class Super(base):  # type: ignore[misc]
         def __getattribute__(self, name: str) -> Any:
