@@ -244,8 +244,7 @@ class LocalScenarios(RuleBasedStateMachine):
         self.threads.pop(thread % len(self.threads)).end()
         self.compare([None, None])
 
-    # From CPython 3.13 on, a thread's storages end in an order in which the two sides may stand on different sides of the
-    # thread's record.
+    # From CPython 3.13 on, a thread's storages end in an order that may put the thread's record between the two sides'.
     @precondition(lambda self: self.some() and sys.version_info < (3, 13))
     @rule(thread=indices, index=indices, kind=st.sampled_from([Finalized, Writing, Deleting, Adopting, Strong]))
     def store_what_uses_it_when_the_threads_storage_goes(self, thread: int, index: int, kind: type[Finalized]) -> None:
