@@ -172,10 +172,33 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
     Py_DECREF(error);
 }
 
+/* The value of an attribute that is in the cached dict, with no data descriptor before it: a new reference, or NULL, with an
+   error or for one to look for. What the class has is not used after the look-up, which may run code. */
+static inline PyObject *
+local_quick_value(PyObject *self, implobject *impl, PyObject *name)
+{
+    PyObject *descriptor, *dict, *value;
+    if (!impl_is_cached(impl) || impl->dict == NULL || !PyUnicode_Check(name) || is_dict_name(impl->st, name)) {
+        return NULL;
+    }
+    descriptor = _PyType_Lookup(Py_TYPE(self), name);
+    if (descriptor != NULL && Py_TYPE(descriptor)->tp_descr_set != NULL) {
+        return NULL;
+    }
+    dict = Py_NewRef(impl->dict);
+    value = Py_XNewRef(PyDict_GetItemWithError(dict, name));
+    Py_DECREF(dict);
+    return value;
+}
+
 /* As object.__getattribute__() with the running thread's dict: a data descriptor of the class, the dict, the class. */
 static PyObject *
 local_getattro(PyObject *self, PyObject *name)
 {
+    PyObject *quick = local_quick_value(self, ((localobject *)self)->impl, name);
+    if (quick != NULL || PyErr_Occurred()) {
+        return quick;
+    }
     if (!PyUnicode_Check(name)) {
         return refuse_name(name);
     }
