@@ -57,13 +57,13 @@ class ContextMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""
+        outer: tuple[Scope, ...] | None = None
+        if _ENVIRON_KEY in environ:
+            outer = environ[_ENVIRON_KEY]
+            if _is_same_request(environ, Scope.current(self.ctx), outer):
+                return self.app(environ, start_response)
         scope = Scope(self.ctx, environ, _LABEL)
-        if _ENVIRON_KEY not in environ:
-            environ[_ENVIRON_KEY] = (scope,)
-        elif _is_same_request(environ, Scope.current(self.ctx), environ[_ENVIRON_KEY]):
-            return self.app(environ, start_response)
-        else:
-            environ[_ENVIRON_KEY] = (*environ[_ENVIRON_KEY], scope)
+        environ[_ENVIRON_KEY] = (scope,) if outer is None else (*outer, scope)
         file_wrapper = environ.get("wsgi.file_wrapper")
         if file_wrapper is not self._file_wrapper:
             file_wrapper = self._watch(environ, file_wrapper)

@@ -137,7 +137,7 @@ class ThreadStorage:
 
     def __init__(self) -> None:
         self._instances: dict[type[threading.local], threading.local] = {}
-        self.kind: type[threading.local] | None = None
+        self.kind: type[threading.local] | None
         self.refresh()
 
     def refresh(self) -> None:
