@@ -41,6 +41,8 @@ class BuildAccelerator(build_ext):
             raise SetupError(f"TLCTX_REQUIRE_C asks for the C accelerator, but {reason}")
         for extension in self.extensions:
             extension.optional = not required
+            if sys.platform == "linux":
+                extension.extra_compile_args.append("-fno-plt")  # a read makes three calls into the interpreter
             file = self.get_ext_filename(extension.name)  # type: ignore[no-untyped-call]
             Path(self.build_lib, file).unlink(missing_ok=True)
             if self.inplace or self.editable_mode:

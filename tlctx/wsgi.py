@@ -36,9 +36,6 @@ class ContextMiddleware:
     Raises TypeError if `app` or `initialize` is not callable or `ctx` is no RequestContext.
     """
 
-    _file_wrapper: Any = None
-    """The server's class of file wrappers, once one was seen."""
-
     def __init__(self, app: WSGIApplication, ctx: RequestContext, initialize: Initialize | None = None) -> None:
         _check_arguments(app, ctx, initialize)
         self.app = app
@@ -54,6 +51,7 @@ class ContextMiddleware:
     def initialize(self, initialize: Initialize | None) -> None:
         self._initialize = initialize
         self._starts_empty = initialize is None and type(self.ctx).__init__ is object.__init__
+        self._file_wrapper: Any = None  # the server's class of them, once one was seen
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""

@@ -97,18 +97,6 @@ def test_a_missing_attribute_is_named(local: Any) -> None:
         del Mine().x
 
 
-def test_a_class_changed_later_counts_at_once(local: Any) -> None:
-    class Mine(local):  # type: ignore[misc]
-        pass
-
-    mine = Mine()
-    mine.x = "own"
-    Mine.x = property(lambda _: "the class's")
-    assert mine.x == "the class's"
-    del Mine.x
-    assert mine.x == "own"
-
-
 def write_as_an_attribute(values: dict[str, Any], value: Any) -> None:
     sharing = Sharing()
     sharing.__dict__ = values
@@ -161,23 +149,6 @@ def test_a_name_that_was_read_in_one_thread_is_looked_up_in_another(local: Any) 
         assert instance.x == value
 
 
-def test_a_data_descriptor_of_a_kind_that_became_one_later_decides_at_once(local: Any) -> None:
-    class Kind:
-        def __get__(self, instance: Any, owner: Any) -> str:
-            return "the class's"
-
-    class Mine(local):  # type: ignore[misc]
-        x = Kind()
-
-    mine = Mine()
-    mine.__dict__["x"] = "own"
-    assert [mine.x, mine.x] == ["own", "own"]
-    Kind.__set__ = lambda *_: None  # type: ignore[attr-defined]
-    assert mine.x == "the class's"
-    del Kind.__set__  # type: ignore[attr-defined]
-    assert mine.x == "own"
-
-
 class EqualToAll:
     """A value that takes itself for any other, as arrays and mocks may."""
 
@@ -209,40 +180,6 @@ def test_a_name_is_deleted_wherever_it_would_be_in_the_alphabet(local: Any, name
     setattr(instance, name, 1)
     delattr(instance, name)
     assert vars(instance) == {}
-
-
-USES: dict[str, Any] = {
-    "read": lambda mine: mine.x,
-    "write": lambda mine: setattr(mine, "x", "own"),
-    "delete": lambda mine: delattr(mine, "x"),
-}
-
-
-class EqualClasses(type):
-    __hash__ = type.__hash__
-
-    def __eq__(cls, other: object) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("kind", [type, EqualClasses], ids=["another-class", "a-class-equal-to-the-one-before"])
-def test_an_exchanged_class_counts_at_once(local: Any, use: str, kind: Any) -> None:
-    class First(local, metaclass=kind):  # type: ignore[misc,metaclass]
-        pass
-
-    class Second(local, metaclass=kind):  # type: ignore[misc,metaclass]
-        @property
-        def x(self) -> Any:
-            raise Boom
-
-    mine = First()
-    mine.x = "own"
-    assert mine.x == "own"
-    mine.__class__ = Second
-    with pytest.raises((Boom, AttributeError)):
-        USES[use](mine)
-    assert vars(mine) == {"x": "own"}
 
 
 def test_a_data_descriptor_in_the_place_of_something_of_the_locals_own_decides(local: Any) -> None:

@@ -150,7 +150,7 @@ unbind(scopeobject *self, PyObject *displaced)
         left = before;
     }
     Py_XDECREF(below);
-    Py_XDECREF(left);
+    give_back_namespace(st, left);
     if (error != NULL) {
         restore_error(error);
         result = -1;

@@ -2,7 +2,7 @@
 
    When one of these goes: `_PyThreadState_UncheckedGet`, `tstate->id` and `tstate->exc_info` have no public equal before
    3.13 (3.14 for some); `ma_version_tag` has been deprecated since 3.12, and without it `platform_is_plain` looks
-   `threading.local` up at each access. */
+   `threading.local` up at each access; without `tp_version_tag` each read looks its name up in the class. */
 
 #if PY_VERSION_HEX >= 0x030D0000
 #define thread_state() PyThreadState_GetUnchecked()

@@ -110,12 +110,6 @@ local_quick_dict(PyObject *self)
     return local_dict(self);
 }
 
-static inline int
-is_dict_name(state *st, PyObject *name)
-{
-    return name == st->str_dict || (!PyUnicode_CHECK_INTERNED(name) && PyUnicode_Compare(name, st->str_dict) == 0);
-}
-
 static PyObject *
 refuse_name(PyObject *name)
 {
@@ -172,33 +166,10 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
     Py_DECREF(error);
 }
 
-/* The value of an attribute that is in the cached dict, with no data descriptor before it: a new reference, or NULL, with an
-   error or for one to look for. What the class has is not used after the look-up, which may run code. */
-static inline PyObject *
-local_quick_value(PyObject *self, implobject *impl, PyObject *name)
-{
-    PyObject *descriptor, *dict, *value;
-    if (!impl_is_cached(impl) || impl->dict == NULL || !PyUnicode_Check(name) || is_dict_name(impl->st, name)) {
-        return NULL;
-    }
-    descriptor = _PyType_Lookup(Py_TYPE(self), name);
-    if (descriptor != NULL && Py_TYPE(descriptor)->tp_descr_set != NULL) {
-        return NULL;
-    }
-    dict = Py_NewRef(impl->dict);
-    value = Py_XNewRef(PyDict_GetItemWithError(dict, name));
-    Py_DECREF(dict);
-    return value;
-}
-
 /* As object.__getattribute__() with the running thread's dict: a data descriptor of the class, the dict, the class. */
 static PyObject *
-local_getattro(PyObject *self, PyObject *name)
+local_get_attribute(PyObject *self, PyObject *name)
 {
-    PyObject *quick = local_quick_value(self, ((localobject *)self)->impl, name);
-    if (quick != NULL || PyErr_Occurred()) {
-        return quick;
-    }
     if (!PyUnicode_Check(name)) {
         return refuse_name(name);
     }
@@ -227,6 +198,21 @@ local_getattro(PyObject *self, PyObject *name)
     Py_DECREF(type);
     Py_DECREF(dict);
     return value;
+}
+
+/* The quick way to a value in the cached dict that no data descriptor comes before. What the class has is not used after
+   the look-up, which may run code. */
+static PyObject *
+local_getattro(PyObject *self, PyObject *name)
+{
+    implobject *impl = ((localobject *)self)->impl;
+    if (!impl_is_cached(impl) || impl->dict == NULL || !is_plain(impl->st, Py_TYPE(self), name)) {
+        return local_get_attribute(self, name);
+    }
+    PyObject *dict = Py_NewRef(impl->dict);
+    PyObject *value = Py_XNewRef(PyDict_GetItemWithError(dict, name));
+    Py_DECREF(dict);
+    return value != NULL || PyErr_Occurred() ? value : local_get_attribute(self, name);
 }
 
 /* Set an AttributeError about `self` and `name`; `format` takes the class's name, and the attribute's. */
@@ -262,7 +248,8 @@ local_setattro(PyObject *self, PyObject *name, PyObject *value)
         return -1;
     }
     int result;
-    PyObject *descriptor = Py_XNewRef(_PyType_Lookup(Py_TYPE(self), name));
+    int plain = is_plain(((localobject *)self)->impl->st, Py_TYPE(self), name);
+    PyObject *descriptor = plain ? NULL : Py_XNewRef(_PyType_Lookup(Py_TYPE(self), name));
     descrsetfunc set = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_set;
     if (set != NULL) {
         result = set(descriptor, self, value);

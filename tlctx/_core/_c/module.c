@@ -25,21 +25,24 @@
        The map catches up before another thread takes the cache over, and when somebody asks for `dicts`: a look at it always
        shows the truth.
 
-   The scope and its iterator (binding.h, scope.h, body.h)
+   5.  What a class has comes before the dict if it is a data descriptor. That it is none is remembered for each name
+       (names.h), for as long as the interpreter's own numbers say that the classes are what they were.
 
-   5.  `bind` hands what it displaced to its caller, as a reference that the caller owns, and `unbind` borrows it back. In
+   The scope and its iterator (namespace.h, binding.h, scope.h, body.h)
+
+   6.  `bind` hands what it displaced to its caller, as a reference that the caller owns, and `unbind` borrows it back. In
        between the namespace is held by the cache or the map, and by the scope. Only the scope's end exchanges
        `scope->namespace`, and a scope that is being collected has none: both are checked after each call that can run code.
 
-   6.  `call` and a step hold a reference to the scope and to what they call for as long as that runs.
+   7.  `call` and a step hold a reference to the scope and to what they call for as long as that runs.
 
    Code that runs in the middle
 
-   7.  Any call into Python, an allocation that collects garbage, and the end of any object may run code that uses this very
+   8.  Any call into Python, an allocation that collects garbage, and the end of any object may run code that uses this very
        `local`, or this scope. So a cache entry is installed or exchanged in one go, with no such thing in between, and what
        was displaced is let go of last.
 
-   8.  A signal's handler runs only where Python code runs: in the application's own code, and in what is called in
+   9.  A signal's handler runs only where Python code runs: in the application's own code, and in what is called in
        `threads.py`, the hooks and the observers. An exception that it raises there comes back as an error of that call;
        `unbind` then tries once more, so that the scope leaves the thread all the same.
 
@@ -58,8 +61,10 @@
 #include "compat.h"
 #include "cache.h"
 #include "impl.h"
+#include "names.h"
 #include "local.h"
 #include "flows.h"
+#include "namespace.h"
 #include "binding.h"
 #include "scope.h"
 #include "body.h"
@@ -259,6 +264,9 @@ module_free(void *module)
 #define CLEAR(name, text) Py_CLEAR(st->name);
     STRINGS(CLEAR)
 #undef CLEAR
+    for (size_t i = 0; i < PLAIN_NAMES; i++) {
+        Py_CLEAR(st->plain_names[i].name);
+    }
 }
 
 static PyModuleDef_Slot module_slots[] = {

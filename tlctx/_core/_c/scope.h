@@ -1,60 +1,5 @@
 /* ScopeBase: one request's namespace, and its way onto a thread and off it. */
 
-static int
-set_scope(state *st, PyObject *namespace, PyObject *scope)
-{
-    if (st->scope_offset == 0) {
-        return PyObject_SetAttr(namespace, st->str_scope, scope);
-    }
-    *(PyObject **)((char *)namespace + st->scope_offset) = Py_NewRef(scope);
-    return 0;
-}
-
-/* An empty namespace: the spare one, or a new one. */
-static PyObject *
-empty_namespace(state *st)
-{
-    PyObject *namespace = st->spare;
-    st->spare = NULL;
-    return namespace != NULL ? namespace : PyDict_Type.tp_new(st->namespace_type, st->no_args, NULL);
-}
-
-/* Let go of an ended namespace; it becomes the spare one if nobody else has it. */
-static void
-give_back_namespace(state *st, PyObject *namespace)
-{
-    if (st->spare != NULL || !st->ends_by_type || st->scope_offset == 0 || Py_REFCNT(namespace) != 1
-        || !Py_IS_TYPE(namespace, st->ended_type) || PyDict_GET_SIZE(namespace) > 0) {
-        Py_DECREF(namespace);
-        return;
-    }
-    PyObject **scope = (PyObject **)((char *)namespace + st->scope_offset), *before = *scope;
-    *scope = NULL;
-    Py_SET_TYPE(namespace, (PyTypeObject *)Py_NewRef((PyObject *)st->namespace_type));
-    Py_DECREF(st->ended_type);
-    st->spare = namespace;
-    Py_XDECREF(before);
-}
-
-/* A new namespace with the defaults of the context, which knows its scope. */
-static PyObject *
-make_namespace(state *st, PyObject *context, PyObject *scope)
-{
-    PyObject *defaults = _PyType_Lookup(Py_TYPE(context), st->str_defaults);
-    if (defaults == NULL || !PyDict_Check(defaults)) {
-        return PyErr_Format(PyExc_TypeError, "a scope needs a RequestContext, not %s", short_name(Py_TYPE(context)));
-    }
-    Py_INCREF(defaults);
-    PyObject *namespace = empty_namespace(st);
-    if (namespace != NULL
-        && ((PyDict_GET_SIZE(defaults) > 0 && PyDict_Update(namespace, defaults) < 0)
-            || set_scope(st, namespace, scope) < 0)) {
-        Py_CLEAR(namespace);
-    }
-    Py_DECREF(defaults);
-    return namespace;
-}
-
 /* The words of a label, a tuple of keys, that `source` has; a label that is a text is returned as it is. */
 static PyObject *
 label_words(state *st, PyObject *source, PyObject *label)
@@ -158,20 +103,6 @@ scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
     return scope;
 }
 
-/* A subclass that is made as ScopeBase is made can be made the quick way. */
-static PyObject *
-scope_init_subclass(PyTypeObject *type, PyObject *args, PyObject *kw)
-{
-    static char *names[] = {NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kw, ":__init_subclass__", names)) {
-        return NULL;
-    }
-    if (type->tp_init == PyBaseObject_Type.tp_init && type->tp_new == scope_new) {
-        type->tp_vectorcall = scope_vectorcall;
-    }
-    Py_RETURN_NONE;
-}
-
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
     each(values) each(parts) each(thread)
@@ -203,6 +134,9 @@ static void
 scope_dealloc(scopeobject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    if (type->tp_finalize != NULL && PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+        return;
+    }
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -213,19 +147,21 @@ scope_dealloc(scopeobject *self)
     Py_DECREF(type);
 }
 
-/* Make an emptied namespace refuse its use. */
-static int
-end_namespace(state *st, PyObject *namespace)
+/* A subclass that adds nothing to ScopeBase's layout is made and freed the quick way. */
+static PyObject *
+scope_init_subclass(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
-    if (st->ends_by_type && Py_IS_TYPE(namespace, st->namespace_type)) {
-        Py_SET_TYPE(namespace, (PyTypeObject *)Py_NewRef((PyObject *)st->ended_type));
-        Py_DECREF(st->namespace_type);
-        PyDict_Clear(namespace);
-        return 0;
+    static char *names[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kw, ":__init_subclass__", names)) {
+        return NULL;
     }
-    PyObject *ended = PyObject_CallMethodNoArgs(namespace, st->str_end);
-    Py_XDECREF(ended);
-    return ended == NULL ? -1 : 0;
+    if (type->tp_init == PyBaseObject_Type.tp_init && type->tp_new == scope_new) {
+        type->tp_vectorcall = scope_vectorcall;
+    }
+    if (type->tp_basicsize == sizeof(scopeobject) && type->tp_dictoffset == 0) {
+        type->tp_dealloc = (destructor)scope_dealloc;
+    }
+    Py_RETURN_NONE;
 }
 
 /* What is left to do when the scope has ended: parts that another thread has just added, and the observers. */

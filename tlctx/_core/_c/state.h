@@ -66,6 +66,15 @@
     each(no_args) \
     each(zero)
 
+/* That a class has no data descriptor of this name: see names.h. */
+typedef struct {
+    PyObject *name;
+    PyObject *found;              /* what the class has there, or NULL; borrowed from it */
+    unsigned int version;         /* of the class */
+    unsigned int found_version;   /* of the class of `found` */
+} plain_name;
+#define PLAIN_NAMES 32
+
 typedef struct {
 #define DECLARE(name) PyTypeObject *name;
     TYPES(DECLARE)
@@ -81,6 +90,7 @@ typedef struct {
     uint64_t plain_version;       /* of threading's dict, when threading.local was last seen to be the plain one */
     uint64_t modules_version;     /* of sys.modules, when flows_here() last saw that there is nothing to look at */
     unsigned long long scopes;    /* how many there were */
+    plain_name plain_names[PLAIN_NAMES];
 } state;
 
 /* _localimpl: the map, and the cache entry of the thread that came last */
