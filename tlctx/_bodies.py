@@ -18,7 +18,6 @@ gone) leaves the end to the collector: the finalizers here close what is left, a
 
 from __future__ import annotations
 
-from contextlib import suppress
 from types import GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import ref
@@ -114,11 +113,8 @@ class _SizedBody(_Body):
         scope = self._scope
         if scope.ended:
             return len(cast("Sized", self._iterable))
-        displaced = scope.bind()
-        try:
-            return len(cast("Sized", self._iterable))  # len() may legitimately raise; don't record a failure
-        finally:
-            scope.unbind(displaced)
+        length: int = scope.run(len, cast("Sized", self._iterable))  # which may raise: it is no failure of the request
+        return length
 
 
 class _FileCloser:
@@ -179,8 +175,10 @@ def _close(scope: Scope, error: BaseException | None = None) -> None:
 
 def close_after(error: BaseException, scope: Scope) -> None:
     """End a scope whose code raised `error`, which goes on to the server whatever the teardown does."""
-    with suppress(Exception):
+    try:
         _close(scope, error)
+    except Exception:  # noqa: BLE001  # it was reported
+        return
 
 
 def _close_dropped(scope: Scope, close: Any) -> None:
@@ -195,5 +193,7 @@ def _close_abandoned(scope: Scope, close: Any) -> None:
     """End the scope of a body whose server did not call its `close()`, or will not; what fails is reported."""
     if callable(close):
         scope.callback(close)  # so it runs first, and what it raises is reported with the rest
-    with suppress(BaseException):
+    try:
         _close(scope)
+    except BaseException:  # noqa: BLE001  # it was reported
+        return

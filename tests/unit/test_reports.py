@@ -36,7 +36,7 @@ def test_nothing_is_reported_of_requests_that_end_as_they_should(
     post(lambda environ, start_response: iter([b"stream"])).close()
     with pytest.raises(Boom):
         post(lambda environ, start_response: raise_boom())
-    assert counted() == (0, 0)
+    assert counted() == (0, 0, 0)
     assert caplog.records == []
 
 
@@ -54,7 +54,7 @@ def test_a_dropped_body_is_a_warning_that_names_the_request_and_its_age(
         record.getMessage(),
     )
     assert "s3cret" not in caplog.text
-    assert counted() == (1, 0)
+    assert counted() == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_failed_teardown_is_one_error_with_its_traceback_whatever_way_the_requ
     assert record.exc_info is not None
     assert record.exc_info[0] is Boom
     assert "s3cret" not in caplog.text
-    assert counted() == (0, 1)
+    assert counted() == (0, 1, 0)
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -95,7 +95,7 @@ def test_what_may_end_the_process_is_reported_too_when_a_teardown_raises_it(
     with pytest.raises(error):
         post(app)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert counted() == (0, 1)
+    assert counted() == (0, 1, 0)
 
 
 @pytest.mark.parametrize("culprit", ["close", "teardown", "both"])
@@ -124,7 +124,7 @@ def test_what_fails_while_a_dropped_body_is_closed_is_one_error_of_its_own(
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     assert "Boom" in caplog.text
     assert ended == ["close", "nobody", "first"]
-    assert counted() == (1, 1)
+    assert counted() == (1, 1, 0)
 
 
 def test_a_dropped_body_whose_close_is_no_function_ends_its_scope_all_the_same(counted: Counted) -> None:
@@ -141,7 +141,7 @@ def test_a_dropped_body_whose_close_is_no_function_ends_its_scope_all_the_same(c
     ended: list[str] = []
     post(app)
     assert ended == ["teardown"]
-    assert counted() == (1, 0)
+    assert counted() == (1, 0, 0)
 
 
 def test_a_scope_of_ones_own_tells_its_block_of_a_failed_teardown_and_nobody_else(
@@ -150,7 +150,7 @@ def test_a_scope_of_ones_own_tells_its_block_of_a_failed_teardown_and_nobody_els
     with pytest.raises(Boom), ctx.scope():
         ctx.callback(raise_boom)
     assert caplog.records == []
-    assert counted() == (0, 0)
+    assert counted() == (0, 0, 0)
 
 
 def test_counts_are_right_when_many_threads_clean_up_at_once(
@@ -168,13 +168,13 @@ def test_counts_are_right_when_many_threads_clean_up_at_once(
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-    assert counted() == (800, 0)
+    assert counted() == (800, 0, 0)
     assert len(caplog.records) == 800
 
 
 def test_the_counts_have_names_and_can_be_read_anywhere() -> None:
     assert isinstance(in_thread(counters), Counters)
-    assert Counters._fields == ("dropped_bodies", "failed_teardowns")
+    assert Counters._fields == ("dropped_bodies", "failed_teardowns", "unleft_scopes")
     with pytest.raises(OutsideRequestError):
         ctx.user  # noqa: B018
 

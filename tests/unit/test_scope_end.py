@@ -187,14 +187,14 @@ def test_a_callback_that_is_added_while_another_thread_ends_the_scope_runs_at_on
     ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log: list[str] = []
-    call = teardown.Call
+    part = teardown.Part
 
-    def end_and_call(*args: Any) -> Any:
+    def end_and_make(*args: Any) -> Any:
         in_thread(scope.close)
-        return call(*args)
+        return part(*args)
 
     scope = Scope(ctx)
-    monkeypatch.setattr(teardown, "Call", end_and_call)
+    monkeypatch.setattr(teardown, "Part", end_and_make)
     with pytest.raises(RequestEndedError, match="adding a callback"):
         scope.callback(log.append, "late")
     assert log == ["late"]

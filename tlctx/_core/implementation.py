@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "ScopeBase", "ScopedIterator", "local", "nearest_open", "peek_dict", "swap_dict"]
+__all__ = ["IMPLEMENTATION", "ScopeBase", "ScopedIterator", "bound", "local", "nearest_open", "peek_dict", "swap_dict"]
 
 
 def _is_accelerated() -> bool:
@@ -19,10 +19,12 @@ def _is_accelerated() -> bool:
 _accelerated = _is_accelerated()
 
 if TYPE_CHECKING or not _accelerated:
+    from tlctx._core._py.body import ScopedIterator
+    from tlctx._core._py.bound import bound
     from tlctx._core._py.local import local, peek_dict, swap_dict
-    from tlctx._core._py.scope import ScopeBase, ScopedIterator, nearest_open
+    from tlctx._core._py.scope import ScopeBase, nearest_open
 else:
-    from tlctx._core._accelerator import ScopeBase, ScopedIterator, local, nearest_open, peek_dict, swap_dict
+    from tlctx._core._accelerator import ScopeBase, ScopedIterator, bound, local, nearest_open, peek_dict, swap_dict
 
 IMPLEMENTATION: Final = "c" if _accelerated else "python"
 """The implementation in use, by its language. `TLCTX_PURE_PYTHON=1` in the environment selects "python"."""

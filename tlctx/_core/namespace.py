@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from tlctx._core.scope import Scope
 
-__all__ = ["ATTACHED", "ENDED", "NO_VALUES", "OUTSIDE", "EndedNamespace", "Namespace", "ended_namespace"]
+__all__ = [
+    "ATTACHED",
+    "ENDED",
+    "NOT_BOUND",
+    "NO_VALUES",
+    "OUTSIDE",
+    "EndedNamespace",
+    "Namespace",
+    "ended_namespace",
+]
 
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
@@ -140,3 +149,6 @@ OUTSIDE.scope = None
 ATTACHED = Namespace()
 """What binding returns where it attaches the scope instead, in a greenlet that has no thread's dict of its own."""
 ATTACHED.scope = None
+
+NOT_BOUND: Any = object()
+"""Stands for what binding displaced, as long as the scope is not bound."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from tlctx._core.context import RequestContext
@@ -12,7 +12,6 @@ from tlctx._core.propagation import namespace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from types import TracebackType
 
     from tlctx._core.scope import Scope
 
@@ -66,19 +65,5 @@ class per_request(Generic[T]):
     def _make(self, context: RequestContext) -> Any:
         if not self._generates:
             return self.method(context)
-        return context.enter_context(_Finishing(self.method, context))
-
-
-class _Finishing(AbstractContextManager[Any]):
-    """Runs a generator to its yield, and its rest at the end; it never swallows the exception that it is told of."""
-
-    def __init__(self, method: Callable[[Any], Iterator[Any]], context: RequestContext) -> None:
-        self.manager = contextmanager(method)(context)
-
-    def __enter__(self) -> Any:
-        return self.manager.__enter__()
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.manager.__exit__(exc_type, exc, traceback)
+        scope = context._scope("entering a context manager")
+        return scope._enter_context(contextmanager(self.method)(context), may_suppress=False)

@@ -17,7 +17,7 @@ from tlctx._core import observers
 if TYPE_CHECKING:
     from tlctx._core.scope import Scope
 
-__all__ = ["Count", "Counters", "counters", "report_dropped_body", "report_failed_teardown"]
+__all__ = ["Count", "Counters", "counters", "report_dropped_body", "report_failed_teardown", "report_unleft_scope"]
 
 logger = logging.getLogger("tlctx")
 
@@ -30,6 +30,9 @@ class Counters(NamedTuple):
 
     failed_teardowns: int
     """Requests whose teardown raised; the rest of it ran all the same."""
+
+    unleft_scopes: int
+    """Scopes that were entered by hand and never left: they were closed with the request around, or when found."""
 
 
 class Count:
@@ -48,11 +51,12 @@ class Count:
 
 _dropped_bodies = Count()
 _failed_teardowns = Count()
+_unleft_scopes = Count()
 
 
 def counters() -> Counters:
     """The counts of this process, for a metric or an alarm. They only ever grow."""
-    return Counters(_dropped_bodies.total, _failed_teardowns.total)
+    return Counters(_dropped_bodies.total, _failed_teardowns.total, _unleft_scopes.total)
 
 
 def report_dropped_body(scope: Scope) -> None:
@@ -67,3 +71,9 @@ def report_failed_teardown(scope: Scope, error: BaseException) -> None:
     """Report what the teardown of `scope` raised."""
     _failed_teardowns.add()
     logger.error("%s: its teardown failed, %.3f s after it began", scope, scope.age, exc_info=error)
+
+
+def report_unleft_scope(scope: Scope) -> None:
+    """Report that `scope` was entered and never left, and is closed now."""
+    _unleft_scopes.add()
+    logger.warning("%s: it was entered and never left; it is closed now, %.3f s after it began", scope, scope.age)

@@ -26,21 +26,23 @@ Coroutines share their thread, so they can't have a dict each: a scope is attach
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from tlctx._core import errors, observers, teardown
 from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.propagation import attach, detach, namespace_of
 from tlctx._core.threads import thread_name
+from tlctx._core.unleft import close_left_open, close_unleft, nearest_leavable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from tlctx._core.context import RequestContext
     from tlctx._core.namespace import Namespace
@@ -68,6 +70,10 @@ class Scope(ScopeBase):
     __slots__ = ()
 
     context: RequestContext
+
+    _close_left_open = close_left_open
+    _nearest_leavable = staticmethod(nearest_leavable)
+    close_unleft = close_unleft
 
     @staticmethod
     def current(context: RequestContext) -> Scope | None:
@@ -106,8 +112,11 @@ class Scope(ScopeBase):
 
         Raises TypeError if `cm` is no context manager, RequestEndedError after the end.
         """
+        return self._enter_context(cm, may_suppress=True)
+
+    def _enter_context(self, cm: AbstractContextManager[T], *, may_suppress: bool) -> T:
         self._check_open(use := "entering a context manager")
-        value = teardown.enter(cm, self._parts)
+        value = teardown.enter(cm, self._parts, may_suppress=may_suppress)
         self._run_if_late(use)
         return value
 
@@ -119,7 +128,7 @@ class Scope(ScopeBase):
         if not callable(function):
             raise TypeError(f"callback() needs a function to call at the scope's end, not {type(function).__name__}")
         self._check_open(use := "adding a callback")
-        self._parts.append(teardown.Call(function, *args, **kwargs))
+        self._parts.append(teardown.Part(partial(function, *args, **kwargs)))
         self._run_if_late(use)
         return function
 
@@ -127,46 +136,36 @@ class Scope(ScopeBase):
         """End it, once: run the teardown, last in first out, then empty the namespace.
 
         The teardown runs whole, whatever parts of it raise, and learns of `error` or of what `fail` was told. Raises
-        what the teardown raised last. A second call does nothing.
+        what the teardown raised last. A second call does nothing; if the first one was struck by an exception from
+        outside, it goes on where that stopped.
         """
-        if not self._claim_end():
+        if not self._claim_end(sys._getframe()):
             return
-        error = self._error if error is None else error
+        if error is not None:
+            self._error = error
         try:
-            if self._parts:
-                self._run_teardown(error)
-        except BaseException as struck:
-            if self._parts:  # it came from outside, a signal's handler say, before they could run
-                self._run_teardown(struck if error is None else error)
+            self._run_teardown()
+            self._release(self._error)
+        except BaseException as raised:
+            if self._parts:  # it came from outside, before they could run
+                self.fail(self._error or raised)
+                self._run_teardown()
+            self._release(self._error)
             raise
-        finally:
-            self._release(error)
 
-    def _run_teardown(self, error: BaseException | None) -> None:
-        self._resume = self.namespace  # not what its code may have left open
-        displaced = self.bind()
-        try:
-            teardown.run(self._parts, error)
-        finally:
-            self.unbind(displaced)
+    def _run_teardown(self) -> None:
+        self._close_left_open(nearest_open(peek_dict(self.context)) or self._resume)
+        if self._parts:
+            self._resume = self.namespace
+            self.run(teardown.run, self._parts, self._error)
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> None:
         self._check_open("entering a scope")
         if self.thread:
             raise RuntimeError(f"{self} was entered or bound before: make a new one with `with ctx.scope(...):`")
         self._make_current()
-        try:
-            self.run_init()
-            self.update(self._values)
-        except BaseException as error:
-            self.leave(error)
-            raise
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.leave(exc)
+        self.run_init()
+        self.update(self._values)
 
     def leave(self, error: BaseException | None = None) -> None:
         """End it as leaving the `with` block does: close it, and make the outer scope current again."""
@@ -175,8 +174,16 @@ class Scope(ScopeBase):
         finally:
             if self._attached:
                 self._detach()
-            elif namespace_of(self.context).scope is self:
-                swap_dict(self.context, nearest_open(self._displaced))
+            else:
+                self._drop_ended()
+
+    def _drop_ended(self) -> Namespace | None:
+        """Take scopes that have ended, perhaps on another thread, off this one. Returns what is bound then."""
+        bound: Namespace | None = peek_dict(self.context)
+        outer = nearest_leavable(bound)
+        if outer is not bound:
+            swap_dict(self.context, outer)
+        return outer
 
     def run_init(self) -> None:
         """Run the context's own `__init__`, if it has one; the scope must be current."""
@@ -199,10 +206,7 @@ class Scope(ScopeBase):
             raise TypeError(f"the first values must be a mapping from names, {wrong}")
 
     def _make_current(self) -> None:
-        bound: Namespace | None = peek_dict(self.context)
-        outer = nearest_open(bound)
-        if outer is not bound:  # it ended on another thread
-            swap_dict(self.context, outer)
+        outer = self._drop_ended()
         # What was bound inside the event loop is unbound before the coroutine that called the plain code goes on.
         in_plain_code = outer is not None and outer.scope is not None and outer.scope._in_loop
         if in_plain_code or not _shares_thread():
@@ -267,4 +271,6 @@ def open_scopes() -> list[Scope]:
     It walks the whole heap, milliseconds in a large process: made for a diagnostic page, not for each request.
     """
     found = [thing for thing in gc.get_objects() if issubclass(type(thing), Scope)]  # its __class__ may be a proxy's
-    return sorted((scope for scope in found if scope.thread and not scope.ended), key=lambda scope: scope.serial)
+    return sorted(
+        (scope for scope in found if getattr(scope, "thread", 0) and not scope.ended), key=lambda scope: scope.serial
+    )

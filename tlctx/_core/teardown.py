@@ -1,13 +1,14 @@
 """The teardown of a scope: a list of parts, run last in first out with the semantics of `contextlib.ExitStack`.
 
-A part is called as an `__exit__` method is, with the error that it is to know of. Beyond ExitStack, no error is lost:
-what a part raises has the error of the part before it in its chain of contexts.
+A part that leaves a context manager is told of the error. Beyond ExitStack, no error is lost: what a part raises has
+the error of the part before it in its chain of contexts. And no part is lost: where an exception from outside strikes
+between two parts, the rest is still in the list, and `run` can be called again.
 """
 
 from __future__ import annotations
 
 from types import MethodType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tlctx._core.errors import context_chain
 
@@ -15,49 +16,66 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["Call", "enter", "run"]
+__all__ = ["Part", "enter", "run"]
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
-class Call:
-    """A part that calls `function(*args, **kwargs)`, whatever the error is."""
+class Part:
+    """One call that the teardown has to make, once: a callback's, or a context manager's exit."""
 
-    __slots__ = ("_args", "_function", "_kwargs")
+    __slots__ = ("calls", "is_exit", "may_suppress", "value")
 
-    def __init__(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        self._function = function
-        self._args = args
-        self._kwargs = kwargs
+    def __init__(self, *calls: Callable[..., Any], is_exit: bool = False, may_suppress: bool = True) -> None:
+        self.calls = iter(calls)
+        """Has the call as long as it has not begun."""
+        self.value: Any = None  # what the context manager gave
+        self.is_exit = is_exit
+        self.may_suppress = may_suppress
 
-    def __call__(self, *exc_details: Any) -> None:
-        self._function(*self._args, **self._kwargs)
+    def run(self, details: tuple[Any, Any, Any]) -> bool:
+        """Make the call, if that has not begun before. Returns whether it suppresses the error that `details` are of.
+
+        The loop takes the call off in C, and the call comes next: no signal is handled in between, so none is lost.
+        """
+        if not self.is_exit:
+            _ = [call() for call in self.calls]
+            return False
+        results = [call(*details) for call in self.calls]
+        return self.may_suppress and any(results)
 
 
-def enter(cm: AbstractContextManager[T], parts: list[Any]) -> T:
+def enter(cm: AbstractContextManager[T], parts: list[Part], *, may_suppress: bool = True) -> T:
     """Enter `cm`, and add its exit to `parts`. Raises TypeError if it is no context manager."""
     cls = type(cm)
+    if not (hasattr(cls, "__enter__") and hasattr(cls, "__exit__")):
+        raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol")
+    exits = iter((MethodType(cls.__exit__, cm),))
+    part = Part(is_exit=True, may_suppress=may_suppress)
+    parts.append(part)  # so that it is known from the moment it is entered
     try:
-        enter_cm, exit_cm = cls.__enter__, cls.__exit__
-    except AttributeError:
-        raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol") from None
-    value = enter_cm(cm)
-    parts.append(MethodType(exit_cm, cm))
+        part.value, part.calls = cls.__enter__(cm), exits
+        parts.append(part)  # again, above what it has entered itself
+    finally:
+        if parts.count(part) > (part.calls is exits):
+            _remove(part, parts)  # the lower one
+    value: T = part.value
     return value
 
 
-def run(parts: list[Any], error: BaseException | None) -> None:
-    """Take all `parts` and call each, whatever others raise; each learns of `error`, or of what replaced it.
+def run(parts: list[Part], error: BaseException | None) -> None:
+    """Run all `parts`, whatever others raise; each learns of `error`, or of what replaced it.
 
     A part that returns something true suppresses the error for those after it. Raises what was raised last.
     """
     pending = error
     while parts:
-        part = parts.pop()
+        part = parts[-1]
+        details = _details(pending)
         try:
-            if part(*_details(pending)):
+            if part.run(details):
                 pending = None
+            _remove(part, parts)
         except BaseException as raised:  # noqa: BLE001  # raised below, when all have run
             if raised is not pending:
                 _chain(raised, pending)
@@ -67,6 +85,13 @@ def run(parts: list[Any], error: BaseException | None) -> None:
             _raise(pending)
     finally:
         del pending, error  # the traceback has this frame, so they would be a cycle
+
+
+def _remove(part: Part, parts: list[Part]) -> None:
+    try:
+        parts.remove(part)
+    except ValueError:  # another thread was quicker
+        return
 
 
 def _raise(error: BaseException) -> NoReturn:

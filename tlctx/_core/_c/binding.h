@@ -117,15 +117,13 @@ bind(scopeobject *self, PyObject **displaced)
     return 0;
 }
 
-/* Take the scope off the running thread again; `displaced` is borrowed, NULL for none. */
+/* Make the thread's dict what it was before bind(); `left` is what it was now, as a new reference, or NULL. */
 static int
-unbind(scopeobject *self, PyObject *displaced)
+put_back(scopeobject *self, PyObject *displaced, PyObject **left)
 {
     state *st = self->impl->st;
-    PyObject *below = NULL, *left;
-    if (displaced == st->attached) {
-        return call_method(self, st->str_detach);
-    }
+    PyObject *below = NULL;
+    *left = NULL;
     if (displaced != NULL && displaced != Py_None) {
         below = nearest_open(st, displaced);
         if (below == NULL && PyErr_Occurred()) {
@@ -139,22 +137,55 @@ unbind(scopeobject *self, PyObject *displaced)
         }
     }
     PyObject *error = NULL;
-    int result = impl_swap(self->impl, below, &left, NULL);
+    int result = impl_swap(self->impl, below, left, NULL);
     if (result < 0) { /* a signal handler's timeout, say, in current_record(): the scope has to go all the same */
         error = take_error();
-        result = impl_swap(self->impl, below, &left, NULL);
+        result = impl_swap(self->impl, below, left, NULL);
     }
-    if (result == 0 && self->namespace != st->ended && self->namespace != NULL) {
+    Py_XDECREF(below);
+    if (error != NULL) {
+        restore_error(error);
+        return -1;
+    }
+    return result;
+}
+
+/* Close what code of the scope, which has ended, left open on the thread: `left` was its dict. */
+static int
+close_left_open(scopeobject *self, state *st, PyObject *left)
+{
+    if (left == NULL || !PyObject_TypeCheck(left, st->namespace_type)) {
+        return 0;
+    }
+    PyObject *owner = PyObject_GetAttr(left, st->str_scope);
+    PyObject *done = owner == NULL || owner == (PyObject *)self
+                         ? Py_XNewRef(owner) : PyObject_CallMethodOneArg((PyObject *)self, st->str_close_left_open, left);
+    Py_XDECREF(owner);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Take the scope off the running thread again; `displaced` is borrowed, NULL for none. */
+static int
+unbind(scopeobject *self, PyObject *displaced)
+{
+    state *st = self->impl->st;
+    PyObject *left;
+    if (displaced == st->attached) {
+        return call_method(self, st->str_detach);
+    }
+    int result = put_back(self, displaced, &left);
+    if (self->namespace == st->ended) {
+        if (result == 0) {
+            result = close_left_open(self, st, left);
+        }
+    }
+    else if (result == 0 && self->namespace != NULL) {
         PyObject *before = self->resume;
         self->resume = left;
         left = before;
     }
-    Py_XDECREF(below);
     give_back_namespace(st, left);
-    if (error != NULL) {
-        restore_error(error);
-        result = -1;
-    }
     return result;
 }
 
@@ -198,7 +229,13 @@ call_handling(PyObject *hook, PyObject *given, PyObject *second)
     restore_error(error);
 }
 
-/* Call a hook that closes the scope with the error that is set; once more if what came from outside, a signal's exception,
+static int
+is_open(scopeobject *self)
+{
+    return self->namespace != NULL && self->namespace != self->impl->st->ended;
+}
+
+/* Call a hook that closes the scope with the error that is set; once more if something from outside, a signal's exception,
    struck before it could. */
 static void
 call_to_close(scopeobject *self, PyObject *hook, PyObject *second)
@@ -206,10 +243,7 @@ call_to_close(scopeobject *self, PyObject *hook, PyObject *second)
     PyObject *error = take_error();
     restore_error(Py_NewRef(error));
     call_handling(hook, error, second);
-    PyObject *raised = take_error();
-    int struck = raised != error && self->namespace != NULL && self->namespace != self->impl->st->ended;
-    restore_error(raised);
-    if (struck) {
+    if (is_open(self)) {
         call_handling(hook, error, second);
     }
     Py_DECREF(error);

@@ -71,11 +71,13 @@ iterator_finalize(PyObject *self)
         return;
     }
     PyObject *error = take_error();
-    PyObject *done = PyObject_CallMethodNoArgs(self, scope->impl->st->str_on_drop);
-    if (done == NULL) {
-        PyErr_WriteUnraisable(self);
+    for (int tries = 0; tries < 2 && is_open(scope); tries++) { /* once more, if something struck it */
+        PyObject *done = PyObject_CallMethodNoArgs(self, scope->impl->st->str_on_drop);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(self);
+        }
+        Py_XDECREF(done);
     }
-    Py_XDECREF(done);
     restore_error(error);
 }
 
@@ -111,6 +113,7 @@ iterator_run_in_scope(iteratorobject *self, PyObject *(*step)(PyObject *), PyObj
     if (bind(scope, &displaced) == 0) {
         result = step(subject);
         if (result == NULL && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_StopIteration)) {
+            note_error(scope);
             iterator_call_hook(self, scope, scope->impl->st->str_on_step_error);
         }
         result = unbind_after(scope, displaced, result);
@@ -232,6 +235,7 @@ close_in_scope(iteratorobject *self, PyObject *close, scopeobject *scope, state 
         }
     }
     if (result == NULL) {
+        note_error(scope);
         iterator_call_hook(self, scope, st->str_on_close_error);
     }
     result = unbind_after(scope, displaced, result);

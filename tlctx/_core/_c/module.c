@@ -68,6 +68,7 @@
 #include "binding.h"
 #include "scope.h"
 #include "body.h"
+#include "bound.h"
 
 static implobject *
 impl_of(PyObject *module, PyObject *owner)
@@ -226,7 +227,8 @@ module_exec(PyObject *module)
         || (st->impl_type = add_type(module, &impl_spec)) == NULL
         || (st->local_type = add_type(module, &local_spec)) == NULL
         || (st->scope_type = add_type(module, &scope_spec)) == NULL
-        || (st->iterator_type = add_type(module, &iterator_spec)) == NULL) {
+        || (st->iterator_type = add_type(module, &iterator_spec)) == NULL
+        || (st->bound_type = add_type(module, &bound_spec)) == NULL) {
         return -1;
     }
     st->default_make_dict = Py_XNewRef(_PyType_Lookup(st->local_type, st->str_make_dict));

@@ -105,7 +105,7 @@ scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
 
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
-    each(values) each(parts) each(thread)
+    each(values) each(parts) each(thread) each(closer)
 
 static int
 scope_traverse(scopeobject *self, visitproc visit, void *arg)
@@ -130,11 +130,28 @@ scope_clear(scopeobject *self)
     return 0;
 }
 
+/* A scope that has begun, and that the collector finds open: nobody can close it any more. */
+static void
+scope_finalize(PyObject *scope)
+{
+    scopeobject *self = (scopeobject *)scope;
+    if (!is_open(self) || self->impl == NULL || self->thread == NULL || self->thread == self->impl->st->zero) {
+        return;
+    }
+    PyObject *error = take_error();
+    PyObject *done = PyObject_CallMethodNoArgs(scope, self->impl->st->str_close_unleft);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(scope);
+    }
+    Py_XDECREF(done);
+    restore_error(error);
+}
+
 static void
 scope_dealloc(scopeobject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    if (type->tp_finalize != NULL && PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+    if (is_open(self) && PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
         return;
     }
     PyObject_GC_UnTrack(self);
@@ -192,18 +209,21 @@ scope_release(scopeobject *self, PyObject *error)
 {
     state *st = self->impl->st;
     PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume};
-    if (self->namespace == NULL) { /* collected */
+    if (self->namespace == NULL || self->namespace == st->ended) { /* collected, or done */
         return 0;
     }
     Py_INCREF(error);
+    PyObject *closer = self->closer;
     self->namespace = Py_NewRef(st->ended);
     self->source = Py_NewRef(Py_None);
+    self->closer = NULL;
     self->values = Py_NewRef(st->no_values);
     self->error = self->resume = NULL;
     int result = end_namespace(st, kept[0]);
     for (size_t i = 1; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
         Py_XDECREF(kept[i]);
     }
+    Py_XDECREF(closer);
     give_back_namespace(st, kept[0]);
     if (result == 0) {
         result = after_release(self, st, error);
@@ -212,20 +232,23 @@ scope_release(scopeobject *self, PyObject *error)
     return result;
 }
 
-/* 1: it is closed, now or before. 0: it has a teardown to run. */
+/* 1: it is closed, now or before. 0: it has a teardown to run, or that runs. */
 static int
 close_if_idle(scopeobject *self)
 {
-    if (self->parts != NULL && PyList_GET_SIZE(self->parts) > 0) {
-        return 0;
+    if ((self->parts != NULL && PyList_GET_SIZE(self->parts) > 0) || self->closer != NULL) {
+        return !is_open(self);
     }
-    if (!self->claimed) {
-        self->claimed = 1;
-        if (scope_release(self, self->error == NULL ? Py_None : self->error) < 0) {
-            return -1;
-        }
-    }
-    return 1;
+    return scope_release(self, self->error == NULL ? Py_None : self->error) < 0 ? -1 : 1;
+}
+
+/* Note the error that is set as the one that ends the scope. */
+static void
+note_error(scopeobject *self)
+{
+    PyObject *error = take_error();
+    Py_XSETREF(self->error, Py_XNewRef(error));
+    restore_error(error);
 }
 
 /* What the caller returns for `result`, of code that ran with the scope bound; NULL with an error. Steals `result`. */
@@ -248,6 +271,7 @@ scope_call(scopeobject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     PyObject *displaced;
     if (bind(self, &displaced) < 0) {
+        call_to_close(self, args[1], (PyObject *)self);
         return NULL;
     }
     PyObject *result = PyObject_Vectorcall(args[3], args + 4, (size_t)(nargs - 4), NULL);
@@ -255,11 +279,93 @@ scope_call(scopeobject *self, PyObject *const *args, Py_ssize_t nargs)
         result = wrap_result(self, result, args[0], args[2]);
     }
     if (result == NULL) {
+        note_error(self);
         call_to_close(self, args[1], (PyObject *)self);
     }
     result = unbind_after(self, displaced, result);
     Py_XDECREF(displaced);
     return result;
+}
+
+static PyObject *
+scope_run(scopeobject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (nargs < 1) {
+        return PyErr_Format(PyExc_TypeError, "run() takes the function to call");
+    }
+    PyObject *displaced;
+    if (bind(self, &displaced) < 0) {
+        return NULL;
+    }
+    PyObject *result = unbind_after(self, displaced, PyObject_Vectorcall(args[0], args + 1, (size_t)(nargs - 1), kwnames));
+    Py_XDECREF(displaced);
+    return result;
+}
+
+/* Leave the scope, with the error that is set, which stays set; twice, if something struck it the first time. */
+static void
+leave_with_error(scopeobject *self)
+{
+    PyObject *hook = PyObject_GetAttr((PyObject *)self, self->impl->st->str_leave);
+    if (hook == NULL) {
+        return;
+    }
+    call_to_close(self, hook, NULL);
+    Py_DECREF(hook);
+}
+
+static PyObject *
+scope_enter(scopeobject *self, PyObject *Py_UNUSED(ignored))
+{
+    state *st = self->impl->st;
+    int fresh = self->thread == st->zero;
+    PyFrameObject *frame = PyEval_GetFrame();
+    if (frame != NULL) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        self->by_generator = (code->co_flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
+        Py_DECREF(code);
+    }
+    if (call_method(self, st->str_enter) < 0) {
+        if (fresh) {
+            leave_with_error(self);
+        }
+        return NULL;
+    }
+    return Py_NewRef((PyObject *)self);
+}
+
+static PyObject *
+scope_exit(scopeobject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 3) {
+        return PyErr_Format(PyExc_TypeError, "__exit__() takes 3 arguments, not %zd", nargs);
+    }
+    PyObject *name = self->impl->st->str_leave;
+    PyObject *left = PyObject_CallMethodOneArg((PyObject *)self, name, args[1]);
+    if (left == NULL) { /* what was struck is done now, and nothing twice */
+        PyObject *error = take_error(), *before = begin_handling(error);
+        left = PyObject_CallMethodOneArg((PyObject *)self, name, args[1]);
+        end_handling(before);
+        if (left == NULL) {
+            Py_DECREF(error);
+            return NULL;
+        }
+        restore_error(error);
+        Py_CLEAR(left);
+    }
+    return left;
+}
+
+static PyObject *
+scope_restore(scopeobject *self, PyObject *displaced)
+{
+    PyObject *left;
+    if (displaced == self->impl->st->attached) {
+        return call_method(self, self->impl->st->str_detach) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    int result = put_back(self, displaced, &left);
+    Py_XDECREF(left);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -285,12 +391,28 @@ scope_close_if_idle(scopeobject *self, PyObject *Py_UNUSED(ignored))
     return closed < 0 ? NULL : PyBool_FromLong(closed);
 }
 
+/* Whether the call that runs in `frame` has to close the scope: the first one, or the next after one that was struck. */
 static PyObject *
-scope_claim_end(scopeobject *self, PyObject *Py_UNUSED(ignored))
+scope_claim_end(scopeobject *self, PyObject *frame)
 {
-    int first = !self->claimed;
-    self->claimed = 1;
-    return PyBool_FromLong(first);
+    if (!is_open(self)) {
+        Py_RETURN_FALSE;
+    }
+    if (self->closer != NULL) {
+        PyObject *closer = Py_NewRef(self->closer);
+        PyObject *over = PyObject_CallMethodNoArgs(closer, self->impl->st->str_clear);
+        Py_DECREF(closer);
+        if (over == NULL) {
+            if (PyErr_ExceptionMatches(PyExc_RuntimeError)) { /* it still runs */
+                PyErr_Clear();
+                Py_RETURN_FALSE;
+            }
+            return NULL;
+        }
+        Py_DECREF(over);
+    }
+    Py_XSETREF(self->closer, Py_NewRef(frame));
+    Py_RETURN_TRUE;
 }
 
 static PyObject *
@@ -334,15 +456,22 @@ static PyMethodDef scope_methods[] = {
      "Raises RequestEndedError after its end."},
     {"unbind", (PyCFunction)scope_unbind, METH_O,
      "Take it off this thread again, with whatever scopes its code left open there."},
+    {"restore", (PyCFunction)scope_restore, METH_O,
+     "Make the thread's dict what it was before `bind`, where something struck `unbind`. It may be called again."},
+    {"run", (PyCFunction)(void (*)(void))scope_run, METH_FASTCALL | METH_KEYWORDS,
+     "run(function, /, *args, **kwargs): return what `function(*args, **kwargs)` returns, which is called with the scope\n"
+     "bound. Raises RequestEndedError if the scope has ended."},
+    {"__enter__", (PyCFunction)scope_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))scope_exit, METH_FASTCALL, NULL},
     {"call", (PyCFunction)(void (*)(void))scope_call, METH_FASTCALL,
      "call(wrap, on_error, note, function, *args): call `function(*args)` with the scope bound, and return what it returns.\n\n"
      "After a list, or None, no code of the request is left to run: a scope without a teardown is closed at once.\n"
      "Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,\n"
-     "`on_error(error, scope)` is called."},
+     "`on_error(error, scope)` is called, which has to close the scope; once more if it could not."},
     {"close_if_idle", (PyCFunction)scope_close_if_idle, METH_NOARGS,
      "Close it here and now if there is no teardown to run. Returns whether it is closed, now or before."},
-    {"_claim_end", (PyCFunction)scope_claim_end, METH_NOARGS,
-     "Whether the caller is the one who has to close it: the first to ask."},
+    {"_claim_end", (PyCFunction)scope_claim_end, METH_O,
+     "Whether the call that `frame` runs has to close it: the first one, or the next after one that was struck."},
     {"_release", (PyCFunction)scope_release_method, METH_O,
      "Empty the namespace for good, and let go of the request, which `error` ended, if anything did."},
     {NULL},
@@ -354,6 +483,7 @@ static PyMemberDef scope_members[] = {
     {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
     {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
     {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
+    {"_by_generator", T_BOOL, offsetof(scopeobject, by_generator), READONLY, NULL},
     {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},
     {"_error", T_OBJECT, offsetof(scopeobject, error), 0, NULL},
@@ -376,6 +506,7 @@ static PyType_Slot scope_slots[] = {
     {Py_tp_doc, "One request's namespace, and its way onto a thread and off it. `Scope` adds what happens at the end."},
     {Py_tp_new, scope_new},
     {Py_tp_dealloc, scope_dealloc},
+    {Py_tp_finalize, scope_finalize},
     {Py_tp_traverse, scope_traverse},
     {Py_tp_clear, scope_clear},
     {Py_tp_methods, scope_methods},

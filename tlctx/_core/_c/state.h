@@ -7,14 +7,19 @@
     each(str_asyncio, "asyncio") \
     each(str_attribute_error, "_local__attribute_error") \
     each(str_check, "check") \
+    each(str_clear, "clear") \
     each(str_close, "close") \
+    each(str_close_left_open, "_close_left_open") \
+    each(str_close_unleft, "close_unleft") \
     each(str_defaults, "_local__defaults") \
     each(str_dict, "__dict__") \
     each(str_empty, "") \
     each(str_end, "end") \
+    each(str_enter, "_enter") \
     each(str_get, "get") \
     each(str_ident, "ident") \
     each(str_key, "key") \
+    each(str_leave, "leave") \
     each(str_local, "local") \
     each(str_make_dict, "_local__make_dict") \
     each(str_name, "name") \
@@ -43,6 +48,7 @@
     each(local_type) \
     each(scope_type) \
     each(iterator_type) \
+    each(bound_type) \
     each(namespace_type) \
     each(ended_type)
 #define OBJECTS(each) \
@@ -119,9 +125,11 @@ typedef struct {
     PyObject *weakrefs;
     implobject *impl;
     PyObject *context, *source, *label, *namespace, *resume, *displaced, *error, *values, *parts, *thread;
+    PyObject *closer;             /* the frame of the call that closes it, or NULL */
     unsigned long long serial;
     int64_t started;              /* nanoseconds */
-    char claimed, in_loop, attached;
+    char in_loop, attached;
+    char by_generator;            /* a generator entered it, which may leave it in another request */
 } scopeobject;
 
 /* ScopedIterator */
@@ -132,5 +140,13 @@ typedef struct {
     PyObject *owner;              /* the body that this is an iterator of, if it is one */
     scopeobject *scope;
 } iteratorobject;
+
+/* bound */
+typedef struct {
+    PyObject_HEAD
+    scopeobject *scope;
+    PyObject *displaced;
+    char is_bound;
+} boundobject;
 
 static struct PyModuleDef module_def;

@@ -82,15 +82,20 @@ class _localimpl:
 
     def swap_dict_of(self, record: ThreadRecord, new: dict[str, Any] | None) -> dict[str, Any] | None:
         """Like `swap_dict`, for callers that already hold the thread's record."""
-        key = record.key
-        wrthread, old = self.dicts.get(key, _NO_ENTRY)
+        old = self.dict_of(record)
         if new is None:
-            self.dicts.pop(key, None)
+            self.dicts.pop(record.key, None)
         else:
             if self.serial not in record.locals:
                 record.register(self)
-            self.dicts[key] = record.ref, new
-        return old if wrthread is record.ref or (wrthread is not None and wrthread() is record.thread) else None
+            self.dicts[record.key] = record.ref, new
+        return old
+
+    def dict_of(self, record: ThreadRecord) -> dict[str, Any] | None:
+        """The dict of the thread whose record that is, or None."""
+        wrthread, localdict = self.dicts.get(record.key, _NO_ENTRY)
+        own = wrthread is record.ref or (wrthread is not None and wrthread() is record.thread)
+        return localdict if own else None
 
     def forget(self, key: int, /) -> None:
         """Drop the entry under the id `key` of a Thread, which has ended."""

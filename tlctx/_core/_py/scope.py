@@ -1,31 +1,44 @@
-"""The hot path of a scope in plain Python: how it gets onto a thread and off again, and a body that is run in it.
+"""The hot path of a scope in plain Python: how it gets onto a thread and off again.
 
 A request pays for this several times over when its body is streamed, so the common case of each step is written out
-where it is taken: no scope below, one thread, nothing to tear down. `tlctx/_core/_c/` has the same two classes in C.
+where it is taken: no scope below, one thread, nothing to tear down. `tlctx/_core/_c/` has the same in C.
+
+An exception from outside, a signal handler's, may arrive between any two lines. What holds all the same:
+
+- `bind` has bound the scope when it returns, and not when it raises.
+- Whoever binds undoes it twice: `unbind` in a `finally`, and `restore` where that was struck. `restore` may be called
+  at any time after `bind` has returned: it makes the thread's dict what it was before. No `try:` stands between `bind`
+  and the code that it is for: an exception at such a line is not caught by any `try`.
+- A scope that has not ended when its code has failed is closed once more: what was struck goes on where it was.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from itertools import count
 from time import monotonic
-from types import GeneratorType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
-from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, EndedNamespace, Namespace, ended_namespace
+from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, ended_namespace
 from tlctx._core.threads import current_record, storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from types import FrameType, TracebackType
 
+    from tlctx._core.threads import ThreadRecord
 
-__all__ = ["ScopeBase", "ScopedIterator", "nearest_open"]
+__all__ = ["ScopeBase", "nearest_open"]
+
+T = TypeVar("T")
 
 _next_serial = count(1).__next__
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _modules = sys.modules
 _clear = dict.clear
 _observers = observers.active
@@ -35,8 +48,8 @@ class ScopeBase:
     """One request's namespace, and its way onto a thread and off it. `Scope` adds what happens at the end."""
 
     __slots__ = (
-        "__weakref__", "_attached", "_displaced", "_error", "_impl", "_in_loop", "_label", "_parts", "_resume",
-        "_unclosed", "_values", "context", "namespace", "serial", "source", "started", "thread",
+        "__weakref__", "_attached", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop", "_label",
+        "_parts", "_resume", "_values", "context", "namespace", "serial", "source", "started", "thread",
     )  # fmt: skip
 
     def __init__(
@@ -67,9 +80,10 @@ class ScopeBase:
         namespace.scope = self  # type: ignore[assignment]  # of its subclass
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
-        self._unclosed = [None]  # whoever takes what is in it has to close the scope
+        self._closer: FrameType | None = None  # the call that closes it
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
+        self._by_generator = False  # whether a generator entered it, which may leave it in another request
         self._attached = False  # whether entering attached it to the context variable, in a coroutine
         self._in_loop = False  # whether it was bound by code that an event loop runs
 
@@ -100,14 +114,35 @@ class ScopeBase:
         if "asyncio" in _modules or "trio" in _modules or "curio" in _modules:
             self._in_loop = in_coroutine()
         if "greenlet" in _modules and in_unpatched_greenlet():
+            return self._attach_here()
+        dicts, key = self._impl.dicts, record.key
+        if self._impl.serial not in record.locals or key in dicts:
+            return self._displace(record, namespace)
+        displaced = None
+        try:
+            dicts[key] = record.ref, namespace
+            return displaced
+        except BaseException:
+            dicts.pop(key, None)
+            raise
+
+    def _displace(self, record: ThreadRecord, namespace: Namespace) -> Namespace | None:
+        displaced: Namespace | None = self._impl.dict_of(record)
+        self._nearest_leavable(displaced)  # which closes what nobody can leave any more
+        try:
+            self._impl.swap_dict_of(record, namespace)
+            return displaced
+        except BaseException:
+            self._impl.swap_dict_of(record, displaced)
+            raise
+
+    def _attach_here(self) -> Namespace:
+        try:
             self._attach()
             return ATTACHED
-        impl = self._impl
-        if impl.serial in record.locals and record.key not in impl.dicts:
-            impl.dicts[record.key] = record.ref, namespace
-            return None
-        displaced: Namespace | None = impl.swap_dict_of(record, namespace)
-        return displaced
+        except BaseException:
+            self._detach()
+            raise
 
     def unbind(self, displaced: Namespace | None) -> None:
         """Take it off this thread again, with whatever scopes its code left open there."""
@@ -123,61 +158,124 @@ class ScopeBase:
                 left = self._impl.swap_dict_of(record, below)
         except AttributeError:  # a thread that comes by for the first time
             left = self._impl.swap_dict(below)
-        except BaseException:  # a signal handler's timeout, say: it has to go all the same
-            self._impl.swap_dict(below)
+        except BaseException:
+            self.restore(displaced)
             raise
         if self.namespace is not ENDED:
             self._resume = left
+        elif left is not None and left.scope is not self:
+            self._close_left_open(left)
+
+    def restore(self, displaced: Namespace | None) -> None:
+        """Make the thread's dict what it was before `bind`, where something struck `unbind`. It may be called again."""
+        if displaced is ATTACHED:
+            self._detach()
+        else:
+            self._impl.swap_dict(None if displaced is None else nearest_open(displaced))
+
+    def run(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Return what `function(*args, **kwargs)` returns, which is called with the scope bound.
+
+        Raises RequestEndedError if the scope has ended.
+        """
+        displaced = NOT_BOUND
+        try:
+            try:
+                displaced = self.bind()
+                return function(*args, **kwargs)
+            finally:
+                if displaced is not NOT_BOUND:
+                    self.unbind(displaced)
+        except BaseException:
+            if displaced is not NOT_BOUND:
+                self.restore(displaced)
+            raise
 
     def call(self, wrap: Any, on_error: Any, note: Any, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
         After a list, or None, no code of the request is left to run: a scope without a teardown is closed at once.
         Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,
-        `on_error(error, scope)` is called.
+        `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
         """
-        displaced = self.bind()
+        displaced = NOT_BOUND
         try:
-            result = function(*args)
-            if (result is None or type(result) is list) and self.close_if_idle():
-                return result
-            return wrap(result, self, note)
-        except BaseException as error:
-            result, args = None, ()  # so that no traceback shows them
             try:
+                displaced = self.bind()
+                result = function(*args)
+                if (result is None or type(result) is list) and self.close_if_idle():
+                    return result
+                return wrap(result, self, note)
+            except BaseException as error:
+                self._error = error
+                result, args = None, ()  # so that no traceback shows them
                 on_error(error, self)
-            except BaseException:
-                if self.namespace is not ENDED:  # what came from outside struck before it could close the scope
-                    on_error(error, self)
                 raise
+            finally:
+                if displaced is not NOT_BOUND:
+                    self.unbind(displaced)
+        except BaseException as error:
+            if displaced is not NOT_BOUND:
+                self.restore(displaced)
+            if self.namespace is not ENDED:
+                on_error(self._error or error, self)
             raise
-        finally:
-            self.unbind(displaced)
+
+    def __enter__(self) -> Self:
+        fresh = not self.thread
+        try:
+            self._by_generator = bool(sys._getframe(1).f_code.co_flags & _GENERATORS)
+            self._enter()
+            return self
+        except BaseException as error:
+            if fresh:
+                self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.leave(exc)
+        except BaseException:
+            self.leave(exc)  # does what was struck, and nothing twice
+            raise
+
+    def __del__(self) -> None:
+        if getattr(self, "thread", 0) and self.namespace is not ENDED:
+            self.close_unleft()
 
     def close_if_idle(self) -> bool:
         """Close it here and now if there is no teardown to run. Returns whether it is closed, now or before."""
-        if self._parts:
-            return False
-        if self._claim_end():
-            self._release(self._error)
+        if self._parts or self._closer is not None:
+            return self.namespace is ENDED
+        self._release(self._error)
         return True
 
-    def _claim_end(self) -> bool:
-        """Whether the caller is the one who has to close it: the first to ask."""
-        try:
-            self._unclosed.pop()
-        except IndexError:
+    def _claim_end(self, frame: FrameType) -> bool:
+        """Whether the call that `frame` runs has to close it: the first one, or the next after one that was struck."""
+        if self.namespace is ENDED:
             return False
+        if self._closer is None:
+            self._closer = frame  # no other thread runs between these two lines: no function begins or ends there
+            return True
+        try:
+            self._closer.clear()
+        except RuntimeError:  # it still runs
+            return False
+        self._closer = frame
         return True
 
     def _release(self, error: BaseException | None) -> None:
         """Empty the namespace for good, and let go of the request, which `error` ended, if anything did."""
-        namespace, self.namespace = self.namespace, ENDED
+        namespace = self.namespace
+        if namespace is ENDED:
+            return
+        namespace.__class__, self.namespace = EndedNamespace, ENDED
         kept = (self._resume, self._error, self._values, self.source)  # their finalizers may run code, when it is over
-        self.source = None
+        self.source = self._closer = None
         self._values = NO_VALUES
         self._error = self._resume = None
-        namespace.__class__ = EndedNamespace
         _clear(namespace)
         del kept
         if self._parts:
@@ -188,6 +286,11 @@ class ScopeBase:
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
     _detach: Callable[[], None]
+    _close_left_open: Callable[[Namespace], None]
+    _enter: Callable[[], None]
+    close_unleft: Callable[[], None]
+    _nearest_leavable: Callable[[Namespace | None], Namespace | None]
+    leave: Callable[[BaseException | None], None]
 
 
 def nearest_open(namespace: Namespace | None) -> Namespace | None:
@@ -195,99 +298,3 @@ def nearest_open(namespace: Namespace | None) -> Namespace | None:
     while namespace is not None and namespace.scope is not None and namespace.scope.ended:
         namespace = namespace.scope._displaced
     return namespace
-
-
-class ScopedIterator:
-    """An iterable whose code runs with a scope bound: `iter()` of it, each step, and its `close()`.
-
-    Subclasses implement: `_on_step_error(error)`, after a step that raised anything but StopIteration; `_on_close()`,
-    to close a scope with a teardown; `_on_close_error(error)`, after a `close()` that raised; `_on_drop()`, when the
-    collector finds the iterator while its scope is open.
-    """
-
-    __slots__ = ("__weakref__", "_iterable", "_iterator", "_owner", "_scope")
-
-    def __init__(self, iterable: Iterable[Any], scope: Any) -> None:
-        self._iterable = iterable
-        self._iterator: Iterator[Any] | None = None
-        self._owner: ScopedIterator | None = None  # the body that this is an iterator of, if it is one
-        self._scope = scope
-
-    def __iter__(self) -> Iterator[Any]:
-        iterable = self._iterable
-        if self._owner is not None or type(iterable) is GeneratorType:
-            self._iterator = cast("Iterator[Any]", iterable)
-            return self
-        iterator: Iterator[Any] = self._in_scope(iter, iterable)
-        if iterator is iterable:
-            self._iterator = iterator
-            return self
-        # The iterable begins anew each time, so what iterates it is an object of its own.
-        other = type(self)(iterator, self._scope)
-        other._owner = self
-        other._iterator = iterator
-        return other
-
-    def __next__(self) -> Any:
-        if self._iterator is None:
-            iterator = iter(self)
-            self._iterator = iterator._iterator  # type: ignore[attr-defined]
-        return self._in_scope(next, self._iterator)
-
-    def close(self) -> None:
-        """Close the iterable, if it can be closed, with the scope bound, and then the scope."""
-        if self._owner is not None:
-            self._owner.close()
-            return
-        close = getattr(self._iterable, "close", None)
-        scope = self._scope
-        if scope.namespace is ENDED:
-            if close is not None:
-                close()
-            return
-        displaced = scope.bind()
-        try:
-            if close is not None:
-                close()
-            if not scope.close_if_idle():
-                self._on_close()
-        except BaseException as error:
-            try:
-                self._on_close_error(error)
-            except BaseException:
-                if scope.namespace is not ENDED:  # as in ScopeBase.call()
-                    self._on_close_error(error)
-                raise
-            raise
-        finally:
-            scope.unbind(displaced)
-
-    def __del__(self) -> None:
-        if self._owner is None and self._scope.namespace is not ENDED:
-            self._on_drop()
-
-    def _in_scope(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        scope = self._scope
-        if scope.namespace is ENDED:
-            return function(argument)
-        displaced = scope.bind()
-        try:
-            return function(argument)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            body = self if self._owner is None else self._owner
-            try:
-                body._on_step_error(error)
-            except BaseException:
-                if scope.namespace is not ENDED:  # as in ScopeBase.call()
-                    body._on_step_error(error)
-                raise
-            raise
-        finally:
-            scope.unbind(displaced)
-
-    _on_step_error: Callable[[BaseException], None]
-    _on_close_error: Callable[[BaseException], None]
-    _on_close: Callable[[], None]
-    _on_drop: Callable[[], None]

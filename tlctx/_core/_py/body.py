@@ -1,0 +1,128 @@
+"""A body that is run in a scope, in plain Python: `tlctx/_core/_c/body.h` has the same in C."""
+
+from __future__ import annotations
+
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, cast
+
+from tlctx._core.namespace import ENDED, NOT_BOUND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["ScopedIterator"]
+
+
+class ScopedIterator:
+    """An iterable whose code runs with a scope bound: `iter()` of it, each step, and its `close()`.
+
+    Subclasses implement: `_on_step_error(error)`, after a step that raised anything but StopIteration; `_on_close()`,
+    to close a scope with a teardown; `_on_close_error(error)`, after a `close()` that raised; `_on_drop()`, when the
+    collector finds the iterator while its scope is open.
+    """
+
+    __slots__ = ("__weakref__", "_iterable", "_iterator", "_owner", "_scope")
+
+    def __init__(self, iterable: Iterable[Any], scope: Any) -> None:
+        self._iterable = iterable
+        self._iterator: Iterator[Any] | None = None
+        self._owner: ScopedIterator | None = None  # the body that this is an iterator of, if it is one
+        self._scope = scope  # last: without one there is nothing to close
+
+    def __iter__(self) -> Iterator[Any]:
+        iterable = self._iterable
+        if self._owner is not None or type(iterable) is GeneratorType:
+            self._iterator = cast("Iterator[Any]", iterable)
+            return self
+        iterator: Iterator[Any] = self._in_scope(iter, iterable)
+        if iterator is iterable:
+            self._iterator = iterator
+            return self
+        # The iterable begins anew each time, so what iterates it is an object of its own.
+        other = type(self)(iterator, self._scope)
+        other._owner = self
+        other._iterator = iterator
+        return other
+
+    def __next__(self) -> Any:
+        if self._iterator is None:
+            iterator = iter(self)
+            self._iterator = iterator._iterator  # type: ignore[attr-defined]
+        return self._in_scope(next, self._iterator)
+
+    def close(self) -> None:
+        """Close the iterable, if it can be closed, with the scope bound, and then the scope."""
+        if self._owner is not None:
+            self._owner.close()
+            return
+        close = getattr(self._iterable, "close", None)
+        scope = self._scope
+        if scope.namespace is ENDED:
+            if close is not None:
+                close()
+            return
+        displaced = NOT_BOUND
+        try:
+            try:
+                displaced = scope.bind()
+                if close is not None:
+                    close()
+                if not scope.close_if_idle():
+                    self._on_close()
+            except BaseException as error:
+                scope.fail(error)
+                self._on_close_error(error)
+                raise
+            finally:
+                if displaced is not NOT_BOUND:
+                    scope.unbind(displaced)
+        except BaseException as error:
+            if displaced is not NOT_BOUND:
+                scope.restore(displaced)
+            if scope.namespace is not ENDED:
+                self._on_close_error(scope._error or error)
+            raise
+
+    def __del__(self) -> None:
+        scope = getattr(self, "_scope", None)
+        if scope is None or self._owner is not None or scope.namespace is ENDED:
+            return
+        try:
+            self._on_drop()
+        finally:
+            if scope.namespace is not ENDED:  # something struck it
+                self._on_drop()
+
+    def _in_scope(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        scope = self._scope
+        if scope.namespace is ENDED:
+            return function(argument)
+        displaced = NOT_BOUND
+        body = self if self._owner is None else self._owner
+        try:
+            try:
+                displaced = scope.bind()
+                return function(argument)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                if displaced is not NOT_BOUND:
+                    scope.fail(error)
+                    body._on_step_error(error)
+                raise
+            finally:
+                if displaced is not NOT_BOUND:
+                    scope.unbind(displaced)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if displaced is not NOT_BOUND:
+                scope.restore(displaced)
+                if scope.namespace is not ENDED:
+                    body._on_step_error(scope._error or error)
+            raise
+
+    _on_step_error: Callable[[BaseException], None]
+    _on_close_error: Callable[[BaseException], None]
+    _on_close: Callable[[], None]
+    _on_drop: Callable[[], None]
