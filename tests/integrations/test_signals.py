@@ -51,6 +51,7 @@ def test_an_exception_at_some_points_leaves_nothing_behind(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", RUNS)
 def test_an_exception_at_any_point_leaves_nothing_behind(name: str) -> None:
     strike(name, 10**6)
@@ -61,6 +62,7 @@ def test_real_signals_leave_nothing_behind() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_real_signals_leave_nothing_behind_for_a_minute() -> None:
     outcome = outcome_of("timed", 60, SEED)
     assert outcome["struck inside"] > 0

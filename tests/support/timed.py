@@ -62,6 +62,7 @@ def strike_for(seconds: float, seed: int) -> dict[str, Any]:
     chance, timer, left = random.Random(seed), Timer(), Counter[str]()
     found: list[str] = []
     runs = inside = 0
+    gc.freeze()  # what is there already need not be looked through each time
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         name = chance.choice(list(RUNS))
