@@ -221,3 +221,33 @@ for _ in range(20):
 """
     free = [run_program(program + TAKE_ALL_WATCHERS + "print(free)") for program in ("import tlctx\n", load)]
     assert free[0] == free[1]
+
+
+def test_a_class_that_changes_more_often_than_the_interpreter_counts_is_read_right() -> None:
+    class Mine(_accelerator.local):
+        pass
+
+    mine: Any = Mine()
+    mine.x = "own"
+    for number in range(1500):  # from CPython 3.13 on a class has no version any more after 1,000
+        Mine.x = property(lambda _, number=number: f"the class's {number}")  # type: ignore[attr-defined,misc]
+        assert mine.x == f"the class's {number}"
+        del Mine.x  # type: ignore[attr-defined]
+        assert [mine.x, mine.x] == ["own", "own"]
+
+
+def test_what_a_class_has_may_become_a_data_descriptor_however_often_its_own_class_changes() -> None:
+    class Kind:
+        pass
+
+    class Mine(_accelerator.local):
+        x = Kind()
+
+    mine: Any = Mine()
+    mine.x = "own"
+    for _ in range(1500):
+        Kind.__get__ = lambda *_: "the class's"  # type: ignore[attr-defined]
+        Kind.__set__ = lambda *_: None  # type: ignore[attr-defined]
+        assert mine.x == "the class's"
+        del Kind.__get__, Kind.__set__  # type: ignore[attr-defined]
+        assert [mine.x, mine.x] == ["own", "own"]
