@@ -14,7 +14,9 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = True
 nox.options.download_python = "never"
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+NEWER = PYTHONS[3:]
+"""Those that few machines have yet. The session `newer` gets them from a program, if there is one."""
 PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
 WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-cast-function-type -Werror"
 
@@ -54,6 +56,27 @@ def tests(session: nox.Session) -> None:
     """Run what the README's command runs: all but the sessions below."""
     session.install("-e", ".[test]")
     pytest(session)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("version", NEWER, ids=NEWER)
+def newer(session: nox.Session, version: str) -> None:
+    """Run what may differ between the Pythons, under one that the program in NEWER_PYTHONS_PROGRAM has.
+
+    `PROGRAM 3.14 COMMAND...` has to run a command in a copy of this folder, in a virtual environment of that Python.
+    Where nox finds such a Python itself, `tests-3.14` and the other sessions do more.
+    """
+    program = os.environ.get("NEWER_PYTHONS_PROGRAM")
+    if not program:
+        session.skip("NEWER_PYTHONS_PROGRAM names no program that has it")
+    commands = [
+        "python -m pip install -q -e .[test]",
+        "python -m pytest -q tests/unit tests/integrations tests/accelerator tests/differential",
+        "python -m pytest -q tests/servers/test_faults.py -k 'gunicorn-gthread and (raise or close)'",
+    ]
+    if version == NEWER[-1]:  # once is enough
+        commands.append("PYTHON_THREAD_INHERIT_CONTEXT=1 python -m pytest -q tests/unit tests/integrations")
+    session.run(program, version, "sh", "-ec", "; ".join(commands), external=True, env={"CI": ""})
 
 
 @nox.session(python=PYTHONS)

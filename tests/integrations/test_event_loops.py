@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,9 @@ def on_nested_asyncio(ctx: UserCtx, found: list[str]) -> None:
     before = [dict(vars(module)) for module in modules]
     loop = Loop()
     try:
-        nest_asyncio.apply(loop)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it uses what Python 3.16 removes
+            nest_asyncio.apply(loop)
         loop.run_until_complete(outer())
     finally:
         loop.close()

@@ -6,11 +6,12 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from asgiref.wsgi import WsgiToAsgi
 from flask import Flask
 from support.flask_app import WorkCtx
-from support.helpers import PATIENCE, Boom
+from support.helpers import PATIENCE, Boom, run_program
 
 
 def test_an_async_view_reads_what_was_set_before_and_what_it_sets_is_read_after(app: Flask, ctx: WorkCtx) -> None:
@@ -122,3 +123,55 @@ def test_a_request_from_inside_a_coroutine_may_open_scopes(app: Flask, ctx: Work
         return app.test_client().get("/").text
 
     assert asyncio.run(ask()) == "inner"
+
+
+JOBS_OF_OTHERS = """
+import asyncio, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from flask import Flask
+from tlctx import ctx
+from tlctx.flask import TLCtx
+
+def who():
+    return getattr(ctx, "user", "nobody")
+
+async def who_in_a_loop():
+    await asyncio.sleep(0)
+    return who()
+
+app, pool = Flask("jobs"), ThreadPoolExecutor(1)
+TLCtx(app, ctx, initialize=lambda environ: {"user": environ["QUERY_STRING"]})
+started, may_end = threading.Event(), threading.Event()
+
+@app.get("/slow")
+async def slow():
+    own = [pool.submit(who).result()]               # the first job starts the pool's only thread
+    own += [await asyncio.to_thread(who), await asyncio.to_thread(who)]
+    started.set()
+    await asyncio.to_thread(may_end.wait, 60)
+    return ", ".join([*own, ctx.user])
+
+@app.get("/quick")
+def quick():
+    return ", ".join([pool.submit(who).result(), pool.submit(asyncio.run, who_in_a_loop()).result(), who()])
+
+def ask(path):
+    return app.test_client().get(path).text
+
+answers = []
+thread = threading.Thread(target=lambda: answers.append(ask("/slow?ann")))
+thread.start()
+assert started.wait(60)
+print(ask("/quick?bob"))
+may_end.set()
+thread.join()
+print(*answers)
+print(ask("/quick?cat"))
+pool.shutdown()
+"""
+
+
+@pytest.mark.parametrize("inherit", ["0", "1"])
+def test_a_pools_thread_sees_nothing_of_the_async_view_that_started_it(inherit: str) -> None:
+    shown = run_program(JOBS_OF_OTHERS, PYTHON_THREAD_INHERIT_CONTEXT=inherit).splitlines()
+    assert shown == ["nobody, nobody, bob", "nobody, ann, ann, ann", "nobody, nobody, cat"]

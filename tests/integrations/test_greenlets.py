@@ -149,3 +149,27 @@ def test_patched_greenlets_are_threads(patch: str) -> None:
         print(sorted(found))
         """
     assert run_program(program) == "[('ann', 'ann', True), ('bob', 'bob', True)]\n"
+
+
+LAZY = """
+import greenlet
+import tlctx
+from tlctx import Scope, ctx
+
+def user():
+    scope = Scope(ctx)
+    displaced = scope.bind()
+    try:
+        ctx.user = "ann"
+        return ctx.user
+    finally:
+        scope.unbind(displaced)
+        scope.close()
+
+other = greenlet.greenlet(user)
+print(user(), other.switch())
+"""
+
+
+def test_requests_are_served_where_all_imports_are_lazy() -> None:
+    assert run_program(LAZY, PYTHON_LAZY_IMPORTS="all") == "ann ann\n"

@@ -16,8 +16,10 @@ import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
 CORE = ["errors", "threads", "namespace", "flows", "observers", "_py.local", "_py.scope", "implementation",
-        "propagation", "teardown", "scope", "reports", "fields", "context", "making", "per_request"]  # fmt: skip
+        "propagation", "teardown", "scope", "reports", "annotations", "fields", "context", "making",
+        "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
+STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
 MIDDLEWARE = ("wsgi.py", "_bodies.py")
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
 
@@ -56,7 +58,7 @@ def test_the_core_imports_the_standard_library_and_itself_in_one_direction() -> 
         earlier = {f"tlctx._core.{name}" for name in CORE[:number]}
         path = (ROOT / "_core" / Path(*module.split("."))).with_suffix(".py")
         for name in imports_of(path) - {"tlctx._core._accelerator"}:
-            assert name in earlier or name.split(".")[0] in sys.stdlib_module_names, f"{module} imports {name}"
+            assert name in earlier or name.split(".")[0] in STANDARD_LIBRARY, f"{module} imports {name}"
     for package in ("", "_py"):
         assert imports_of(ROOT / "_core" / package / "__init__.py") == set()
 

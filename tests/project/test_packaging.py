@@ -76,7 +76,7 @@ def package_in(source: Path) -> set[str]:
     return {
         str(path.relative_to(source))
         for path in (source / "tlctx").rglob("*")
-        if path.is_file() and path.suffix not in (".c", ".h")
+        if path.is_file() and path.suffix not in (".c", ".h", ".pyc")
     }
 
 

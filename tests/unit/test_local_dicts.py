@@ -69,6 +69,23 @@ def test_the_dict_can_not_be_assigned_or_deleted(local: Any) -> None:
         del instance.__dict__
 
 
+class EqualToAll:
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("access", ["__setattr__", "__delattr__"])
+def test_a_name_that_is_equal_to_that_of_the_dict_is_taken_for_it(local: Any, access: str) -> None:
+    instance = local()
+    value = (2,) if access == "__setattr__" else ()
+    with pytest.raises(AttributeError, match="'local' object attribute '__dict__' is read-only") as raised:
+        getattr(instance, access)(EqualToAll(), *value)
+    assert (raised.value.name, raised.value.obj) == ("__dict__", instance)
+    assert vars(instance) == {}
+
+
 def test_an_entry_under_this_threads_id_counts_only_if_it_refers_to_this_thread(local: Any) -> None:
     instance = local()
     dead, dicts = Payload(), dicts_of(instance)

@@ -14,6 +14,7 @@ In reading order; each module imports only those above it, and the standard libr
     teardown         what runs at a scope's end
     scope            Scope: one request's life
     reports          log lines and counters of requests that did not end as they should
+    annotations      what a class annotates, read without evaluating it
     fields           how the class of a context is read
     context          RequestContext
     per_request      values made on first use

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-import re
 from types import MemberDescriptorType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from tlctx._core.annotations import annotated_names, without_annotations
 from tlctx._core.propagation import namespace_of
 from tlctx._core.scope import Scope
 
@@ -99,8 +99,8 @@ def declare_fields(cls: type) -> dict[str, Any]:
 
 
 def _add_own_fields(base: type, fields: dict[str, Field], *, mixin: bool) -> None:
-    annotations = inspect.get_annotations(base)
-    own = {name: value for name, value in vars(base).items() if not _is_class_variable(annotations.get(name))}
+    annotations = annotated_names(base)
+    own = {name: value for name, value in vars(base).items() if not annotations.get(name)}
     for name, value in own.items():
         annotated = name in annotations
         if isinstance(value, Field):
@@ -113,8 +113,8 @@ def _add_own_fields(base: type, fields: dict[str, Field], *, mixin: bool) -> Non
                 _refuse_mutable(base, name, value)
             if annotated or name in fields:
                 fields[name] = Field(name, value)
-    for name, annotation in annotations.items():
-        if name not in own and name not in fields and not _is_class_variable(annotation):
+    for name, is_class_variable in annotations.items():
+        if name not in own and name not in fields and not is_class_variable:
             fields[name] = Field(name)
 
 
@@ -135,15 +135,9 @@ def _refuse_mutable(base: type, name: str, value: Any) -> None:
         )
 
 
-def _is_class_variable(annotation: Any) -> bool:
-    if isinstance(annotation, str):
-        return re.match(r"(\w+\.)?ClassVar\b", annotation) is not None
-    return annotation is ClassVar or get_origin(annotation) is ClassVar
-
-
 def guard_methods(cls: type) -> None:
     """Make the methods that `cls` itself defines refuse assignment to their names."""
-    annotations = inspect.get_annotations(cls)
+    annotations = annotated_names(cls)
     for name, value in list(vars(cls).items()):
         if not name.startswith(("__", "_local__")) and name not in annotations and _is_method(value):
             setattr(cls, name, _Method(name, value))
@@ -165,7 +159,7 @@ def run_init_in_scopes(cls: type) -> None:
         if Scope.current(self) is not None:
             init(self, *args, **kwargs)
         else:
-            inspect.signature(init).bind(self, *args, **kwargs)  # wrong arguments are told at once
+            inspect.signature(without_annotations(init)).bind(self, *args, **kwargs)  # wrong arguments are told at once
 
     __init__._local__in_scopes = True  # type: ignore[attr-defined]
     cls.__init__ = __init__  # type: ignore[misc]

@@ -74,7 +74,8 @@ def _start_threads_without_scopes() -> None:
     thread would keep the scopes of whichever request happened to start it.
     """
     start = threading.Thread.start
-    if not getattr(sys.flags, "thread_inherit_context", False) or hasattr(start, "_tlctx_without_scopes"):
+    done: tuple[object, ...] = getattr(start, "_tlctx_without", ())  # a test run has two copies of this module
+    if not getattr(sys.flags, "thread_inherit_context", False) or _attached in done:
         return
 
     @functools.wraps(start)
@@ -85,5 +86,5 @@ def _start_threads_without_scopes() -> None:
         finally:
             _attached.reset(token)
 
-    start_without_scopes._tlctx_without_scopes = True  # type: ignore[attr-defined]
+    start_without_scopes._tlctx_without = (*done, _attached)  # type: ignore[attr-defined]
     threading.Thread.start = start_without_scopes  # type: ignore[method-assign,assignment]

@@ -18,7 +18,7 @@ entry_release(cache_entry *s)
 static inline int
 impl_is_cached(implobject *impl)
 {
-    return impl->owner == thread_state()->id && platform_is_plain(impl->st);
+    return impl->owner == thread_id() && platform_is_plain(impl->st);
 }
 
 /* Exchange what is cached; the caller lets go of what comes back. */
@@ -163,7 +163,7 @@ impl_find(implobject *impl, cache_entry *s, int to_store)
     }
     look_at_platform(st);
     if (platform_is_plain(st)) {
-        cache_entry old = impl_exchange(impl, thread_state()->id, *s);
+        cache_entry old = impl_exchange(impl, thread_id(), *s);
         memset(s, 0, sizeof(*s));
         entry_release(&old);
         result = 1;

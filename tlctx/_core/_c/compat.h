@@ -1,14 +1,43 @@
 /* What differs between the versions of the interpreter, and all use of what is not public in it.
 
-   When one of these goes: `_PyThreadState_UncheckedGet`, `tstate->id` and `tstate->exc_info` have no public equal before
-   3.13 (3.14 for some); `ma_version_tag` has been deprecated since 3.12, and without it `platform_is_plain` looks
-   `threading.local` up at each access; without `tp_version_tag` each read looks its name up in the class. */
+   What to do when one of these goes:
 
-#if PY_VERSION_HEX >= 0x030D0000
-#define thread_state() PyThreadState_GetUnchecked()
+   - `_PyType_Lookup`: look into PyType_GetDict() of each class in `tp_mro`, which is slower, so remember what is found
+     (names.h) for any name.
+   - `tp_version_tag`: watch each class that has an entry, by PyType_Watch(), or drop names.h and look each name up.
+   - `exc_info`: PyErr_GetHandledException() and PyErr_SetHandledException() do the same, but for the generator that calls us:
+     it would keep, as its own, an exception that its caller handles.
+   - `_Py_T_OBJECT`: a getter that gives None for NULL.
+
+   `ma_version_tag` went with 3.14, where watchers do its work. */
+
+/* How members are described; OBJECT_OR_NONE reads None for NULL. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define OBJECT_OR_NONE _Py_T_OBJECT
 #else
-#define thread_state() _PyThreadState_UncheckedGet()
+#include <structmember.h>
+#define OBJECT_OR_NONE T_OBJECT
+#define Py_T_BOOL T_BOOL
+#define Py_T_OBJECT_EX T_OBJECT_EX
+#define Py_T_PYSSIZET T_PYSSIZET
+#define Py_T_ULONGLONG T_ULONGLONG
+#define Py_READONLY READONLY
 #endif
+
+/* A number of the running thread state that no other one of this interpreter ever has. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define thread_id() PyThreadState_GetID(PyThreadState_GetUnchecked())
+#elif PY_VERSION_HEX >= 0x030D0000
+#define thread_id() (PyThreadState_GetUnchecked()->id)
+#else
+#define thread_id() (_PyThreadState_UncheckedGet()->id)
+#endif
+
+/* What a class has under a name, borrowed from it; NULL, without an error, if it has nothing there. */
+#define class_attribute(type, name) _PyType_Lookup(type, name)
+
+/* A number that no other class has, and that this one loses when it or one of its bases changes; 0 for none. */
+#define class_version(type) ((type)->tp_version_tag)
 
 static int
 platform_looks_plain(state *st)
@@ -16,8 +45,9 @@ platform_looks_plain(state *st)
     return PyDict_GetItemWithError(st->threading, st->str_local) == st->plain_kind;
 }
 
-/* The version of a dict, which no other dict has and which changes with the dict (PEP 509); 0 for none. */
 #if PY_VERSION_HEX < 0x030E0000
+
+/* The version of a dict, which no other dict has and which changes with the dict (PEP 509). */
 static inline uint64_t
 dict_version(PyObject *dict)
 {
@@ -27,21 +57,128 @@ _Py_COMP_DIAG_IGNORE_DEPR_DECLS
 _Py_COMP_DIAG_POP
 }
 
+/* Whether `threading.local` is the interpreter's own. */
 static inline int
 platform_is_plain(state *st)
 {
     return st->plain_version == dict_version(st->threading);
 }
-#else
-#define dict_version(dict) ((uint64_t)0)
-#define platform_is_plain(st) platform_looks_plain(st)
-#endif
 
 static void
 look_at_platform(state *st)
 {
     st->plain_version = platform_looks_plain(st) ? dict_version(st->threading) : 0;
 }
+
+static void
+watch_dicts(state *Py_UNUSED(st))
+{
+}
+
+static void
+unwatch_dicts(state *Py_UNUSED(st))
+{
+}
+
+/* A number that sys.modules had never before if it has changed since a look at it; 0: look at it each time. */
+static inline uint64_t
+modules_version(state *st)
+{
+    return dict_version(st->modules);
+}
+
+#else
+
+/* Set for good when the name that a watcher is about has changed, in whichever interpreter of this process. From then on
+   each access looks it up. A watcher is told before the change. */
+static int platform_changed, flows_changed;
+
+static int
+is_one_of(PyObject *key, const char *const *names)
+{
+    while (*names != NULL && !PyUnicode_EqualToUTF8(key, *names)) {
+        names++;
+    }
+    return *names != NULL;
+}
+
+static int
+threading_changes(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict), PyObject *key, PyObject *Py_UNUSED(value))
+{
+    static const char *const names[] = {"local", NULL};
+    if (key == NULL || (PyUnicode_Check(key) && is_one_of(key, names))) { /* without a key all of it changes */
+        platform_changed = 1;
+    }
+    return 0;
+}
+
+static int
+modules_change(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict), PyObject *key, PyObject *Py_UNUSED(value))
+{
+    static const char *const names[] = {"asyncio", "curio", "greenlet", "trio", NULL};
+    if (key == NULL || (PyUnicode_Check(key) && is_one_of(key, names))) {
+        flows_changed = 1;
+    }
+    return 0;
+}
+
+/* Have `callback` told of each change of `dict`. Returns one more than the watcher's id; 0 if all watchers are taken. */
+static int
+watch(PyObject *dict, PyDict_WatchCallback callback)
+{
+    int id = PyDict_AddWatcher(callback);
+    if (id >= 0 && PyDict_Watch(id, dict) < 0) {
+        PyDict_ClearWatcher(id);
+        id = -1;
+    }
+    if (id < 0) {
+        PyErr_Clear();
+    }
+    return id + 1;
+}
+
+static void
+unwatch(PyObject *dict, int *watcher)
+{
+    if (*watcher > 0 && (PyDict_Unwatch(*watcher - 1, dict) < 0 || PyDict_ClearWatcher(*watcher - 1) < 0)) {
+        PyErr_Clear();
+    }
+    *watcher = 0;
+}
+
+static void
+watch_dicts(state *st)
+{
+    st->threading_watcher = watch(st->threading, threading_changes);
+    st->modules_watcher = watch(st->modules, modules_change);
+}
+
+static void
+unwatch_dicts(state *st)
+{
+    unwatch(st->threading, &st->threading_watcher);
+    unwatch(st->modules, &st->modules_watcher);
+}
+
+static inline int
+platform_is_plain(state *st)
+{
+    return (st->plain_version != 0 && !platform_changed) || platform_looks_plain(st);
+}
+
+static void
+look_at_platform(state *st)
+{
+    st->plain_version = st->threading_watcher != 0 && platform_looks_plain(st);
+}
+
+static inline uint64_t
+modules_version(state *st)
+{
+    return st->modules_watcher != 0 && !flows_changed;
+}
+
+#endif
 
 /* The error that is set, which is not set any more; NULL if there is none. */
 static PyObject *

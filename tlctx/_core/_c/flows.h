@@ -17,9 +17,11 @@ ask(PyObject *function)
 static PyObject *
 call_in_module(PyObject *module, PyObject *name)
 {
-    PyObject *function = PyDict_GetItemWithError(PyModule_GetDict(module), name), *result = NULL;
+    PyObject *function = Py_XNewRef(PyDict_GetItemWithError(PyModule_GetDict(module), name)), *result = NULL;
+    if (function != NULL && !PyCallable_Check(function)) { /* it is imported lazily */
+        Py_SETREF(function, PyObject_GetAttr(module, name));
+    }
     if (function != NULL) {
-        Py_INCREF(function);
         result = PyObject_CallNoArgs(function);
         Py_DECREF(function);
     }
@@ -58,7 +60,7 @@ imported(state *st, PyObject *name)
 static int
 flows_here(state *st)
 {
-    uint64_t version = dict_version(st->modules);
+    uint64_t version = modules_version(st);
     if (version != 0 && version == st->modules_version) { /* nothing of the kind was imported, and nothing else since */
         return 0;
     }

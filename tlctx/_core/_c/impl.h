@@ -124,9 +124,11 @@ static PyMethodDef impl_methods[] = {
 };
 
 static PyMemberDef impl_members[] = {
-    {"localargs", T_OBJECT, offsetof(implobject, localargs), READONLY, "The constructor's arguments: a tuple and a dict."},
-    {"serial", T_OBJECT, offsetof(implobject, serial), READONLY, "A number no other `local` of this interpreter has."},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(implobject, weakrefs), READONLY, NULL},
+    {"localargs", Py_T_OBJECT_EX, offsetof(implobject, localargs), Py_READONLY,
+     "The constructor's arguments: a tuple and a dict."},
+    {"serial", Py_T_OBJECT_EX, offsetof(implobject, serial), Py_READONLY,
+     "A number no other `local` of this interpreter has."},
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(implobject, weakrefs), Py_READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -86,7 +86,7 @@ local_dict(PyObject *self)
     if (impl_get(impl, &dict) < 0 || dict != NULL) {
         return dict;
     }
-    PyObject *hook = _PyType_Lookup(Py_TYPE(self), st->str_make_dict);
+    PyObject *hook = class_attribute(Py_TYPE(self), st->str_make_dict);
     if (hook == st->default_make_dict) {
         return local_make_dict(self, NULL);
     }
@@ -139,7 +139,7 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
         return;
     }
     PyObject *error = take_error(); /* a look-up with an error set would take it for its own */
-    if (_PyType_Lookup(Py_TYPE(self), st->str_attribute_error) == st->default_attribute_error
+    if (class_attribute(Py_TYPE(self), st->str_attribute_error) == st->default_attribute_error
         || !is_about(error, self, name)) {
         restore_error(error);
         return;
@@ -178,7 +178,7 @@ local_get_attribute(PyObject *self, PyObject *name)
         return dict;
     }
     PyTypeObject *type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(self)); /* which code below may exchange */
-    PyObject *value = NULL, *descriptor = Py_XNewRef(_PyType_Lookup(type, name));
+    PyObject *value = NULL, *descriptor = Py_XNewRef(class_attribute(type, name));
     descrgetfunc get = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_get;
     if (get != NULL && Py_TYPE(descriptor)->tp_descr_set != NULL) {
         value = get(descriptor, self, (PyObject *)type);
@@ -235,12 +235,16 @@ refuse_attribute(const char *format, PyObject *self, PyObject *name)
 static int
 local_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
-    if (!PyUnicode_Check(name)) {
-        refuse_name(name);
+    state *st = ((localobject *)self)->impl->st;
+    int is_dict = PyUnicode_Check(name) ? is_dict_name(st, name) : PyObject_RichCompareBool(name, st->str_dict, Py_EQ);
+    if (is_dict != 0) {
+        if (is_dict > 0) {
+            refuse_attribute("'%s' object attribute %R is read-only", self, st->str_dict);
+        }
         return -1;
     }
-    if (is_dict_name(((localobject *)self)->impl->st, name)) {
-        refuse_attribute("'%s' object attribute %R is read-only", self, name);
+    if (!PyUnicode_Check(name)) {
+        refuse_name(name);
         return -1;
     }
     PyObject *dict = local_quick_dict(self);
@@ -248,8 +252,8 @@ local_setattro(PyObject *self, PyObject *name, PyObject *value)
         return -1;
     }
     int result;
-    int plain = is_plain(((localobject *)self)->impl->st, Py_TYPE(self), name);
-    PyObject *descriptor = plain ? NULL : Py_XNewRef(_PyType_Lookup(Py_TYPE(self), name));
+    int plain = is_plain(st, Py_TYPE(self), name);
+    PyObject *descriptor = plain ? NULL : Py_XNewRef(class_attribute(Py_TYPE(self), name));
     descrsetfunc set = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_set;
     if (set != NULL) {
         result = set(descriptor, self, value);
@@ -295,8 +299,8 @@ static PyMethodDef local_methods[] = {
 };
 
 static PyMemberDef local_members[] = {
-    {"_local__impl", T_OBJECT_EX, offsetof(localobject, impl), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(localobject, weakrefs), READONLY, NULL},
+    {"_local__impl", Py_T_OBJECT_EX, offsetof(localobject, impl), Py_READONLY, NULL},
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(localobject, weakrefs), Py_READONLY, NULL},
     {NULL},
 };
 

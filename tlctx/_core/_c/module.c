@@ -15,8 +15,8 @@
    1.  The entry counts only for the thread state that filled it. The interpreter never uses the id of one again.
 
    2.  It counts only while `threading.local` is the interpreter's own. Under gevent greenlets share a thread state, and
-       the patching may come at any time, so each access compares the version of threading's dict with the one that was
-       looked at. Under gevent every access asks `threads.py`.
+       the patching may come at any time, so each access checks that threading's dict has not changed since it was looked at.
+       Under gevent every access asks `threads.py`.
 
    3.  A ThreadRecord that ends calls `forget`, which empties the cache too: nothing of a thread outlives it in here. That
        is why an entry is cached only once the map is registered with the record.
@@ -158,12 +158,12 @@ add_strings(state *st)
 static Py_ssize_t
 slot_offset(PyTypeObject *type, PyObject *name)
 {
-    PyObject *descriptor = _PyType_Lookup(type, name);
+    PyObject *descriptor = class_attribute(type, name);
     if (descriptor == NULL || !Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
         return 0;
     }
     PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
-    return member->type == T_OBJECT_EX ? member->offset : 0;
+    return member->type == Py_T_OBJECT_EX ? member->offset : 0;
 }
 
 /* Whether an object of `open` may be made one of `ended` by its type alone. */
@@ -231,10 +231,11 @@ module_exec(PyObject *module)
         || (st->bound_type = add_type(module, &bound_spec)) == NULL) {
         return -1;
     }
-    st->default_make_dict = Py_XNewRef(_PyType_Lookup(st->local_type, st->str_make_dict));
-    st->default_attribute_error = Py_XNewRef(_PyType_Lookup(st->local_type, st->str_attribute_error));
+    st->default_make_dict = Py_XNewRef(class_attribute(st->local_type, st->str_make_dict));
+    st->default_attribute_error = Py_XNewRef(class_attribute(st->local_type, st->str_attribute_error));
     st->ends_by_type = same_shape(st->namespace_type, st->ended_type);
     st->scope_offset = slot_offset(st->namespace_type, st->str_scope);
+    watch_dicts(st);
     look_at_platform(st);
     return PyErr_Occurred() ? -1 : 0;
 }
@@ -259,6 +260,7 @@ module_free(void *module)
     if (st == NULL) {
         return;
     }
+    unwatch_dicts(st);
 #define CLEAR(name) Py_CLEAR(st->name);
     TYPES(CLEAR)
     OBJECTS(CLEAR)

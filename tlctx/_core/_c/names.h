@@ -20,12 +20,12 @@ plain_name_entry(state *st, PyObject *name)
 static void
 remember_plain(state *st, PyTypeObject *type, PyObject *name, PyObject *found)
 {
-    unsigned int found_version = found == NULL ? 0 : Py_TYPE(found)->tp_version_tag;
+    unsigned int found_version = found == NULL ? 0 : class_version(Py_TYPE(found));
     if (!PyUnicode_CheckExact(name) || (found != NULL && found_version == 0)) {
         return;
     }
     plain_name *entry = plain_name_entry(st, name);
-    entry->version = type->tp_version_tag;
+    entry->version = class_version(type);
     entry->found = found;
     entry->found_version = found_version;
     Py_XSETREF(entry->name, Py_NewRef(name));
@@ -38,11 +38,14 @@ look_whether_plain(state *st, PyTypeObject *type, PyObject *name)
     if (!PyUnicode_Check(name) || is_dict_name(st, name)) {
         return 0;
     }
-    PyObject *found = _PyType_Lookup(type, name);
+    unsigned int version = class_version(type);
+    PyObject *found = class_attribute(type, name);
     if (found != NULL && Py_TYPE(found)->tp_descr_set != NULL) {
         return 0;
     }
-    remember_plain(st, type, name, found);
+    if (version != 0 && version == class_version(type)) { /* nothing has changed it during the look-up */
+        remember_plain(st, type, name, found);
+    }
     return 1;
 }
 
@@ -50,7 +53,7 @@ static inline int
 is_plain(state *st, PyTypeObject *type, PyObject *name)
 {
     plain_name *entry = plain_name_entry(st, name);
-    int known = entry->name == name && entry->version == type->tp_version_tag && entry->version != 0
-                && (entry->found == NULL || Py_TYPE(entry->found)->tp_version_tag == entry->found_version);
+    int known = entry->name == name && entry->version == class_version(type) && entry->version != 0
+                && (entry->found == NULL || class_version(Py_TYPE(entry->found)) == entry->found_version);
     return known || look_whether_plain(st, type, name);
 }

@@ -23,7 +23,7 @@ empty_namespace(state *st)
 static PyObject *
 make_namespace(state *st, PyObject *context, PyObject *scope)
 {
-    PyObject *defaults = _PyType_Lookup(Py_TYPE(context), st->str_defaults);
+    PyObject *defaults = class_attribute(Py_TYPE(context), st->str_defaults);
     if (defaults == NULL || !PyDict_Check(defaults)) {
         return PyErr_Format(PyExc_TypeError, "a scope needs a RequestContext, not %s", short_name(Py_TYPE(context)));
     }

@@ -95,6 +95,7 @@ typedef struct {
     int ends_by_type;             /* an ended namespace has the shape of an open one */
     uint64_t plain_version;       /* of threading's dict, when threading.local was last seen to be the plain one */
     uint64_t modules_version;     /* of sys.modules, when flows_here() last saw that there is nothing to look at */
+    int threading_watcher, modules_watcher; /* from 3.14 on, where these versions are 0 or 1: see compat.h */
     unsigned long long scopes;    /* how many there were */
     plain_name plain_names[PLAIN_NAMES];
 } state;
