@@ -34,7 +34,7 @@ class ScopedIterator:
         if self._owner is not None or type(iterable) is GeneratorType:
             self._iterator = cast("Iterator[Any]", iterable)
             return self
-        iterator: Iterator[Any] = self._in_scope(iter, iterable)
+        iterator = self._call_iter(iterable)
         if iterator is iterable:
             self._iterator = iterator
             return self
@@ -44,11 +44,46 @@ class ScopedIterator:
         other._iterator = iterator
         return other
 
+    def _call_iter(self, iterable: Iterable[Any]) -> Iterator[Any]:
+        scope = self._scope
+        if scope.namespace is ENDED:
+            return iter(iterable)
+        try:
+            iterator: Iterator[Any] = scope.run(iter, iterable)
+        except BaseException as error:
+            scope.fail(error)
+            self._close_failed(error)
+            raise
+        return iterator
+
     def __next__(self) -> Any:
         if self._iterator is None:
             iterator = iter(self)
             self._iterator = iterator._iterator  # type: ignore[attr-defined]
-        return self._in_scope(next, self._iterator)
+        scope = self._scope
+        if scope.namespace is ENDED:
+            return next(self._iterator)
+        displaced = NOT_BOUND
+        try:
+            try:
+                displaced = scope.bind()
+                return next(self._iterator)
+            except StopIteration:
+                raise
+            except BaseException as error:
+                if displaced is not NOT_BOUND:
+                    scope.fail(error)
+                raise
+            finally:
+                if displaced is not NOT_BOUND:
+                    scope.unbind(displaced)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if displaced is not NOT_BOUND:
+                scope.restore(displaced)
+                self._close_failed(scope._error or error)
+            raise
 
     def close(self) -> None:
         """Close the iterable, if it can be closed, with the scope bound, and then the scope."""
@@ -84,8 +119,11 @@ class ScopedIterator:
             raise
 
     def __del__(self) -> None:
-        scope = getattr(self, "_scope", None)
-        if scope is None or self._owner is not None or scope.namespace is ENDED:
+        try:
+            scope = self._scope
+        except AttributeError:  # it was never made
+            return
+        if scope.namespace is ENDED or self._owner is not None:
             return
         try:
             self._on_drop()
@@ -93,34 +131,14 @@ class ScopedIterator:
             if scope.namespace is not ENDED:  # something struck it
                 self._on_drop()
 
-    def _in_scope(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        scope = self._scope
-        if scope.namespace is ENDED:
-            return function(argument)
-        displaced = NOT_BOUND
+    def _close_failed(self, error: BaseException) -> None:
+        """Close the scope after a step that raised `error`."""
         body = self if self._owner is None else self._owner
         try:
-            try:
-                displaced = scope.bind()
-                return function(argument)
-            except StopIteration:
-                raise
-            except BaseException as error:
-                if displaced is not NOT_BOUND:
-                    scope.fail(error)
-                    body._on_step_error(error)
-                raise
-            finally:
-                if displaced is not NOT_BOUND:
-                    scope.unbind(displaced)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            if displaced is not NOT_BOUND:
-                scope.restore(displaced)
-                if scope.namespace is not ENDED:
-                    body._on_step_error(scope._error or error)
-            raise
+            body._on_step_error(error)
+        finally:
+            if self._scope.namespace is not ENDED:  # something struck it
+                body._on_step_error(error)
 
     _on_step_error: Callable[[BaseException], None]
     _on_close_error: Callable[[BaseException], None]

@@ -115,15 +115,14 @@ class ScopeBase:
             self._in_loop = in_coroutine()
         if "greenlet" in _modules and in_unpatched_greenlet():
             return self._attach_here()
-        dicts, key = self._impl.dicts, record.key
-        if self._impl.serial not in record.locals or key in dicts:
+        impl, displaced = self._impl, None
+        if impl.serial not in record.locals or record.key in impl.dicts:
             return self._displace(record, namespace)
-        displaced = None
         try:
-            dicts[key] = record.ref, namespace
+            impl.dicts[record.key] = record.ref, namespace
             return displaced
         except BaseException:
-            dicts.pop(key, None)
+            impl.dicts.pop(record.key, None)
             raise
 
     def _displace(self, record: ThreadRecord, namespace: Namespace) -> Namespace | None:
@@ -242,7 +241,11 @@ class ScopeBase:
             raise
 
     def __del__(self) -> None:
-        if getattr(self, "thread", 0) and self.namespace is not ENDED:
+        try:
+            unleft = self.namespace is not ENDED and self.thread
+        except AttributeError:  # it was never made
+            return
+        if unleft:
             self.close_unleft()
 
     def close_if_idle(self) -> bool:
