@@ -104,6 +104,13 @@ def c(session: nox.Session) -> None:
 
 
 @nox.session
+def signals(session: nox.Session) -> None:
+    """Raise an exception at every point of tlctx's code, and by real timers for a minute, on both implementations."""
+    session.install("-e", ".[test]")
+    pytest(session, "-m", "not servers and not benchmarks", "-s", "tests/integrations/test_signals.py")
+
+
+@nox.session
 def memory(session: nox.Session) -> None:
     """Repeat each test that the C accelerator passes, and look for what it leaves: minutes."""
     session.install("-e", ".[test]")
