@@ -6,4 +6,4 @@ from tlctx._core._py.local import local as local
 from tlctx._core._py.local import peek_dict as peek_dict
 from tlctx._core._py.local import swap_dict as swap_dict
 from tlctx._core._py.scope import ScopeBase as ScopeBase
-from tlctx._core._py.scope import nearest_open as nearest_open
+from tlctx._core.namespace import nearest_open as nearest_open

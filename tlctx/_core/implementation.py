@@ -22,7 +22,8 @@ if TYPE_CHECKING or not _accelerated:
     from tlctx._core._py.body import ScopedIterator
     from tlctx._core._py.bound import bound
     from tlctx._core._py.local import local, peek_dict, swap_dict
-    from tlctx._core._py.scope import ScopeBase, nearest_open
+    from tlctx._core._py.scope import ScopeBase
+    from tlctx._core.namespace import nearest_open
 else:
     from tlctx._core._accelerator import ScopeBase, ScopedIterator, bound, local, nearest_open, peek_dict, swap_dict
 

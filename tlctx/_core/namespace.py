@@ -26,6 +26,7 @@ __all__ = [
     "EndedNamespace",
     "Namespace",
     "ended_namespace",
+    "nearest_open",
 ]
 
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
@@ -152,3 +153,10 @@ ATTACHED.scope = None
 
 NOT_BOUND: Any = object()
 """Stands for what binding displaced, as long as the scope is not bound."""
+
+
+def nearest_open(namespace: Namespace | None) -> Namespace | None:
+    """The nearest namespace whose scope is open, from this one down through those that scopes displaced."""
+    while namespace is not None and namespace.scope is not None and namespace.scope.ended:
+        namespace = namespace.scope._displaced
+    return namespace

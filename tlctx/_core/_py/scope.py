@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
-from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, ended_namespace
+from tlctx._core.namespace import (
+    ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, ended_namespace, nearest_open,
+)  # fmt: skip
 from tlctx._core.threads import current_record, storage
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from tlctx._core.threads import ThreadRecord
 
-__all__ = ["ScopeBase", "nearest_open"]
+__all__ = ["ScopeBase"]
 
 T = TypeVar("T")
 
@@ -294,10 +296,3 @@ class ScopeBase:
     close_unleft: Callable[[], None]
     _nearest_leavable: Callable[[Namespace | None], Namespace | None]
     leave: Callable[[BaseException | None], None]
-
-
-def nearest_open(namespace: Namespace | None) -> Namespace | None:
-    """The nearest namespace whose scope is open, from this one down through those that scopes displaced."""
-    while namespace is not None and namespace.scope is not None and namespace.scope.ended:
-        namespace = namespace.scope._displaced
-    return namespace
