@@ -11,7 +11,8 @@ import pytest
 from support.contexts import UserCtx
 from support.helpers import PATIENCE, Boom, in_thread, raise_boom, raising, run_program, start_nothing
 
-from tlctx import ContextMiddleware, Counters, OutsideRequestError, counters
+from tlctx import ContextMiddleware, Counters, OutsideRequestError, Scope, counters
+from tlctx._core.reports import report_dropped_body, report_failed_teardown, report_unleft_scope
 
 ctx = UserCtx()
 Counted = Callable[[], tuple[int, ...]]
@@ -193,3 +194,12 @@ def test_a_body_that_is_left_when_the_interpreter_ends_is_closed_too() -> None:
         body = ContextMiddleware(app, ctx)({"REQUEST_METHOD": "GET"}, lambda *_: None)
     """)
     assert printed == "closed\n"
+
+
+def test_a_log_record_that_somebody_keeps_does_not_keep_the_scope(caplog: pytest.LogCaptureFixture) -> None:
+    scope = ctx.scope()
+    report_dropped_body(scope)
+    report_failed_teardown(scope, Boom())
+    report_unleft_scope(scope)
+    assert len(caplog.records) == 3
+    assert not [given for record in caplog.records for given in record.args or () if isinstance(given, Scope)]

@@ -62,7 +62,7 @@ def counters() -> Counters:
 def report_dropped_body(scope: Scope) -> None:
     """Report that the collector found the body of the request of `scope`, unclosed."""
     _dropped_bodies.add()
-    logger.warning("%s: the server dropped its body without close(), %.3f s after it began", scope, scope.age)
+    logger.warning("%s: the server dropped its body without close(), %.3f s after it began", str(scope), scope.age)
     if observers.active:
         observers.notify_drop(scope)
 
@@ -70,10 +70,10 @@ def report_dropped_body(scope: Scope) -> None:
 def report_failed_teardown(scope: Scope, error: BaseException) -> None:
     """Report what the teardown of `scope` raised."""
     _failed_teardowns.add()
-    logger.error("%s: its teardown failed, %.3f s after it began", scope, scope.age, exc_info=error)
+    logger.error("%s: its teardown failed, %.3f s after it began", str(scope), scope.age, exc_info=error)
 
 
 def report_unleft_scope(scope: Scope) -> None:
     """Report that `scope` was entered and never left, and is closed now."""
     _unleft_scopes.add()
-    logger.warning("%s: it was entered and never left; it is closed now, %.3f s after it began", scope, scope.age)
+    logger.warning("%s: it was entered and never left; it is closed now, %.3f s after it began", str(scope), scope.age)
