@@ -25,7 +25,14 @@ from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
 from tlctx._core.namespace import (
-    ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, ended_namespace, nearest_open,
+    ATTACHED,
+    ENDED,
+    NO_VALUES,
+    NOT_BOUND,
+    EndedNamespace,
+    Namespace,
+    ended_namespace,
+    nearest_open,
 )  # fmt: skip
 from tlctx._core.threads import current_record, storage
 
