@@ -95,7 +95,7 @@ class ThreadRecord:
             pass
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if is_finalizing():
+        if is_finalizing() or not hasattr(self, "locals"):  # a half-made one, whose __init__ did not end
             return
         latest = _latest.get(self.ident)
         if latest is not None and latest() in (self, None):
