@@ -39,6 +39,24 @@
 /* A number that no other class has, and that this one loses when it or one of its bases changes; 0 for none. */
 #define class_version(type) ((type)->tp_version_tag)
 
+/* What a class or one of its bases has under `name`, as a new reference; NULL without an error if they have nothing. */
+static inline PyObject *
+look_up_in_class(PyTypeObject *type, PyObject *name)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return _PyType_LookupRef(type, name);
+#else
+    return Py_XNewRef(_PyType_Lookup(type, name));
+#endif
+}
+
+/* What says of a class that its objects have a dict, which the interpreter makes. */
+#ifdef Py_TPFLAGS_INLINE_VALUES
+#define OBJECT_DICT_FLAGS (Py_TPFLAGS_MANAGED_DICT | Py_TPFLAGS_INLINE_VALUES)
+#else
+#define OBJECT_DICT_FLAGS Py_TPFLAGS_MANAGED_DICT
+#endif
+
 static int
 platform_looks_plain(state *st)
 {
