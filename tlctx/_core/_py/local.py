@@ -112,7 +112,7 @@ class _localimpl:
 
     def look_at(self, cls: type) -> tuple[Mapping[str, Any], ...]:
         """Keep the views of what the bases of `cls` define, which follow every change; all but those of `object`."""
-        names = self.names = tuple(vars(base) for base in cls.__mro__[:-1])
+        names = self.names = tuple([vars(base) for base in cls.__mro__[:-1]])
         self.object_dict = attributes.object_dict_of(names)
         self.mro = cls.__mro__
         return names
