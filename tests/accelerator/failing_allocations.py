@@ -20,6 +20,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
+from support.helpers import start_nothing
+
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope, per_request
 from tlctx._core.errors import context_chain
@@ -166,7 +168,7 @@ def served(app: Any) -> Callable[[], None]:
     def serve() -> None:
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.file_wrapper": FileWrapper}
         try:
-            body: Any = middleware(environ, len)  # which nobody calls
+            body: Any = middleware(environ, start_nothing)
             try:
                 for number, chunk in enumerate(body):
                     chunks[number] = chunk
