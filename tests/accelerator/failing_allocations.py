@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 testcapi: Any = importlib.import_module("_testcapi")
 LIMIT = 3000
 """More allocations than any of the work makes."""
-IN_A_ROW = 20
-"""How many fail together. Not all that follow: the interpreter tries some in an endless loop."""
+IN_A_ROW = 3
+"""How many fail together. With many more what tidies up fails as well, and the interpreter tries some in a loop."""
 INTERPRETERS = re.compile(
     r"can't allocate lock|<function .*> returned NULL without setting an exception|error return without exception set"
 )
