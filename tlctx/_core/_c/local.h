@@ -270,11 +270,12 @@ local_setattro(PyObject *self, PyObject *name, PyObject *value)
         refuse_attribute("'%s' object attribute %R is read-only", self, st->str_dict);
         return -1;
     }
-    if (name == st->str_class && value != NULL && !keeps_layout(st, Py_TYPE(self), value)) {
-        return -1;
-    }
     PyObject *dict = local_quick_dict(self);
     if (dict == NULL) {
+        return -1;
+    }
+    if (name == st->str_class && value != NULL && !keeps_layout(st, Py_TYPE(self), value)) {
+        Py_DECREF(dict);
         return -1;
     }
     int result;
