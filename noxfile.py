@@ -17,6 +17,8 @@ nox.options.download_python = "never"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 NEWER = PYTHONS[3:]
 """Those that few machines have yet. The session `newer` gets them from a program, if there is one."""
+DEBUG = "python3.11d"
+"""The debug build that Debian has, in `python3.11-dbg`."""
 PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
 WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-cast-function-type -Werror"
 
@@ -116,6 +118,15 @@ def memory(session: nox.Session) -> None:
     """Repeat each test that the C accelerator passes, and look for what it leaves: minutes."""
     session.install("-e", ".[test]")
     session.run("python", "tests/accelerator/memory_checks.py", *session.posargs)
+
+
+@nox.session(python=DEBUG)
+def debug(session: nox.Session) -> None:
+    """Run the tests of both implementations on a debug build of the interpreter, which checks its callers."""
+    session.install(*group("quick"), "hypothesis>=6.100")
+    session.install("--no-build-isolation", "--no-deps", "-e", ".", env={"TLCTX_REQUIRE_C": "1"})
+    missing = ["--ignore=tests/accelerator/test_memory_checks.py", "-k", "not gevent"]  # they need packages in C
+    pytest(session, "-q", "tests/unit", "tests/accelerator", "tests/differential", *missing, env={"CI": ""})
 
 
 @nox.session

@@ -143,8 +143,9 @@ class _FileCloser:
         raise TypeError("a request's body can't be copied or pickled: it is closed only once")
 
     def __del__(self) -> None:
-        if not self._scope.ended:
-            _close_dropped(self._scope, self._close())
+        scope = getattr(self, "_scope", None)  # which a half-made one, whose __init__ did not end, does not have
+        if scope is not None and not scope.ended:
+            _close_dropped(scope, self._close())
 
 
 def _close_with_body(scope: Scope, close: Callable[[], object] | None) -> None:

@@ -126,6 +126,17 @@ class LocalScenarios(RuleBasedStateMachine):
         self.same(thread, lambda side: delattr(side.instances[number], name))
 
     @precondition(some)
+    @rule(
+        thread=indices,
+        index=indices,
+        name=st.sampled_from([5, None, b"x", (), [], "_local__impl"]),
+        use=st.sampled_from(["__setattr__", "__delattr__"]),
+    )
+    def use_what_is_no_name(self, thread: int, index: int, name: Any, use: str) -> None:
+        number, values = self.number(index), (1,) if use == "__setattr__" else ()
+        self.same(thread, lambda side: getattr(side.instances[number], use)(name, *values))
+
+    @precondition(some)
     @rule(thread=indices, index=indices)
     def list_attributes(self, thread: int, index: int) -> None:
         number = self.number(index)

@@ -6,7 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from support.helpers import Boom
+from support.helpers import Boom, dicts_of, in_thread
+
+from tlctx._core.threads import current_record
 
 
 class EqualToAll(Exception):
@@ -108,6 +110,85 @@ def test_an_attribute_error_of_a_propertys_own_code_is_not_taken_for_a_missing_n
     with pytest.raises(Boom, match="mispelt"):
         _ = mine.misspelt
     assert asked == ["mispelt"]
+
+
+@pytest.mark.parametrize("attribute", ["obj", "name"])
+def test_an_attribute_error_that_can_not_be_asked_what_it_is_about_goes_on_as_it_is(local: Any, attribute: str) -> None:
+    class Odd(AttributeError):
+        def __init__(self, text: str, obj: object) -> None:
+            super().__init__(text, name="computed", obj=obj)
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == attribute and armed:
+                raise ZeroDivisionError
+            return super().__getattribute__(name)
+
+    class Kept(local):  # type: ignore[misc]
+        def _local__attribute_error(self, error: AttributeError) -> Any:
+            return Boom("asked")
+
+        @property
+        def computed(self) -> Any:
+            raise Odd("mine", self)
+
+    mine, armed = Kept(), [True]
+    try:
+        for _ in range(3):
+            with pytest.raises(Odd, match="mine"):
+                _ = mine.computed
+        assert hasattr(mine, "computed") is False
+    finally:
+        armed.clear()  # or pytest couldn't show what failed
+
+
+def test_what_ends_the_program_is_not_lost_where_an_attribute_error_is_asked_what_it_is_about(local: Any) -> None:
+    class Odd(AttributeError):
+        @property
+        def obj(self) -> Any:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    class Kept(local):  # type: ignore[misc]
+        def _local__attribute_error(self, error: AttributeError) -> Any:
+            return Boom("asked")
+
+        @property
+        def computed(self) -> Any:
+            raise Odd("mine")
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        _ = Kept().computed
+    assert type(raised.value.__context__) is Odd
+
+
+def test_an_error_of_a_key_in_the_map_goes_on_and_leaves_nothing_behind(local: Any) -> None:
+    class Key:
+        def __init__(self, like: int) -> None:
+            self.like = like
+            self.compared = 0
+
+        def __hash__(self) -> int:
+            return hash(self.like)
+
+        def __eq__(self, other: object) -> bool:
+            self.compared += 1
+            if self.compared == 1:
+                raise ZeroDivisionError
+            return False
+
+    def use() -> Any:
+        key: Any = Key(current_record().key)
+        dicts[key] = (None, {})
+        seen = []
+        for _ in range(3):
+            try:
+                seen.append(getattr(instance, "x", "nothing"))
+            except ZeroDivisionError:
+                seen.append("raised")
+        return seen
+
+    instance = local()
+    dicts = dicts_of(instance)
+    assert in_thread(use) == ["raised", "nothing", "nothing"]
 
 
 def test_a_missing_name_is_told_by_its_text(local: Any) -> None:

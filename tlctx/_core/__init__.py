@@ -8,7 +8,8 @@ In reading order; each module imports only those above it, and the standard libr
     flows            which coroutine or greenlet runs here, where several share a thread
     observers        who is told when a scope begins and ends
     implementation   picks the C accelerator or the pure-Python implementation of what follows
-        _py, _c          local.py, local.h     the thread-local
+        _py, _c          attributes.py         what decides about an attribute beside a thread's dict
+                         local.py, local.h     the thread-local
                          scope.py, scope.h     a scope's way onto a thread and off it; a body that is run in it (body.h)
     propagation      how coroutines see a scope: a context variable
     teardown         what runs at a scope's end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from tlctx._core.context import RequestContext
@@ -60,7 +61,8 @@ class per_request(Generic[T]):
         if not isinstance(context, RequestContext):
             raise TypeError(f"per_request {self.name!r} needs a RequestContext, not {type(context).__name__}")
         namespace = namespace_of(context).check(f"reading {self.name!r}")
-        return cast("T", once(cast("Scope", namespace.scope).serial, self.name, namespace, lambda: self._make(context)))
+        make = partial(self._make, context)  # no closure, as in ThreadRecord.register()
+        return cast("T", once(cast("Scope", namespace.scope).serial, self.name, namespace, make))
 
     def _make(self, context: RequestContext) -> Any:
         if not self._generates:

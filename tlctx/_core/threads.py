@@ -19,6 +19,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -82,7 +83,8 @@ class ThreadRecord:
         """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
         serial, known = impl.serial, self.locals
         if serial not in known:
-            known[serial] = ref(impl, lambda _: known.pop(serial, None))
+            # No closure: CPython 3.12 and 3.13 crash where making one runs out of memory. The default is the reference.
+            known[serial] = ref(impl, partial(known.pop, serial))
 
     def end(self) -> None:
         """Have every local forget the thread."""
@@ -95,7 +97,7 @@ class ThreadRecord:
             pass
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if is_finalizing():
+        if is_finalizing() or not hasattr(self, "locals"):  # a half-made one, whose __init__ did not end
             return
         latest = _latest.get(self.ident)
         if latest is not None and latest() in (self, None):

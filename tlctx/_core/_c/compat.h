@@ -2,8 +2,8 @@
 
    What to do when one of these goes:
 
-   - `_PyType_Lookup`: look into PyType_GetDict() of each class in `tp_mro`, which is slower, so remember what is found
-     (names.h) for any name.
+   - `_PyType_Lookup`, `_PyType_LookupRef`: look into PyType_GetDict() of each class in `tp_mro`, which is slower, so
+     remember what is found (names.h) for any name.
    - `tp_version_tag`: watch each class that has an entry, by PyType_Watch(), or drop names.h and look each name up.
    - `exc_info`: PyErr_GetHandledException() and PyErr_SetHandledException() do the same, but for the generator that calls us:
      it would keep, as its own, an exception that its caller handles.
@@ -38,6 +38,31 @@
 
 /* A number that no other class has, and that this one loses when it or one of its bases changes; 0 for none. */
 #define class_version(type) ((type)->tp_version_tag)
+
+/* What a class or one of its bases has under `name`, as a new reference; NULL without an error if they have nothing. */
+static inline PyObject *
+look_up_in_class(PyTypeObject *type, PyObject *name)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return _PyType_LookupRef(type, name);
+#else
+    return Py_XNewRef(_PyType_Lookup(type, name));
+#endif
+}
+
+/* What says of a class that its objects have a dict, which the interpreter makes. */
+#ifdef Py_TPFLAGS_INLINE_VALUES
+#define OBJECT_DICT_FLAGS (Py_TPFLAGS_MANAGED_DICT | Py_TPFLAGS_INLINE_VALUES)
+#else
+#define OBJECT_DICT_FLAGS Py_TPFLAGS_MANAGED_DICT
+#endif
+
+/* Whether objects of two classes may become each other's, whose dicts were added by these classes, as far as the dicts go. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define dicts_are_alike(one, other) 1
+#else
+#define dicts_are_alike(one, other) ((one)->tp_base == (other)->tp_base)
+#endif
 
 static int
 platform_looks_plain(state *st)

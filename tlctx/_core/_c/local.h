@@ -1,6 +1,5 @@
 /* local: the type. Its attributes are those of the running thread's dict. */
 
-
 static PyObject *
 local_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
@@ -13,6 +12,7 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     if (module == NULL) {
         return NULL;
     }
+    leave_out_object_dict(type); /* again, if the class has an __init_subclass__ of its own */
     implobject *impl = impl_new(module, args, kw);
     if (impl == NULL) {
         return NULL;
@@ -86,7 +86,8 @@ local_dict(PyObject *self)
     if (impl_get(impl, &dict) < 0 || dict != NULL) {
         return dict;
     }
-    PyObject *hook = class_attribute(Py_TYPE(self), st->str_make_dict);
+    PyObject *hook = look_up_in_class(Py_TYPE(self), st->str_make_dict);
+    Py_XDECREF(hook);
     if (hook == st->default_make_dict) {
         return local_make_dict(self, NULL);
     }
@@ -110,13 +111,20 @@ local_quick_dict(PyObject *self)
     return local_dict(self);
 }
 
-static PyObject *
-refuse_name(PyObject *name)
+/* Whether a name that is no text takes itself for `__dict__`; -1: an error, also because it doesn't. */
+static int
+poses_as_dict_name(state *st, PyObject *name)
 {
-    return PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
+    int same = PyObject_RichCompareBool(name, st->str_dict, Py_EQ);
+    if (same == 0) {
+        PyErr_Format(PyExc_TypeError, "attribute name must be string, not '%.200s'", Py_TYPE(name)->tp_name);
+        return -1;
+    }
+    return same;
 }
 
-/* Whether an AttributeError says that `self` has no `name`, and not something else, in the code of a property say. */
+/* Whether an AttributeError says that `self` has no `name`, and not something else, in the code of a property say. One that
+   can't be asked does not; -1: what it raises when it is asked is no Exception. */
 static int
 is_about(PyObject *error, PyObject *self, PyObject *name)
 {
@@ -124,10 +132,29 @@ is_about(PyObject *error, PyObject *self, PyObject *name)
     PyObject *obj = PyObject_GetAttr(error, st->str_obj);
     PyObject *missing = obj == self ? PyObject_GetAttr(error, st->str_name) : NULL;
     int about = missing != NULL && PyObject_RichCompareBool(missing, name, Py_EQ) > 0;
-    PyErr_Clear();
+    if (PyErr_Occurred()) {
+        about = PyErr_ExceptionMatches(PyExc_Exception) ? (PyErr_Clear(), 0) : -1;
+    }
     Py_XDECREF(obj);
     Py_XDECREF(missing);
     return about;
+}
+
+/* What the hook makes of `error`, as a new reference. */
+static PyObject *
+local_better_error(PyObject *self, PyObject *error)
+{
+    PyObject *hook = PyObject_GetAttr((PyObject *)Py_TYPE(self), ((localobject *)self)->impl->st->str_attribute_error);
+    PyObject *better = hook == NULL ? NULL : PyObject_CallFunctionObjArgs(hook, self, error, NULL);
+    Py_XDECREF(hook);
+    if (better != NULL && PyExceptionClass_Check(better)) {
+        Py_SETREF(better, PyObject_CallNoArgs(better));
+    }
+    if (better != NULL && !PyExceptionInstance_Check(better)) {
+        PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
+        Py_CLEAR(better);
+    }
+    return better;
 }
 
 /* Raise what the hook makes of the AttributeError that is set, if it is that `self` has no `name`. */
@@ -139,22 +166,16 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
         return;
     }
     PyObject *error = take_error(); /* a look-up with an error set would take it for its own */
-    if (class_attribute(Py_TYPE(self), st->str_attribute_error) == st->default_attribute_error
-        || !is_about(error, self, name)) {
+    PyObject *hook = look_up_in_class(Py_TYPE(self), st->str_attribute_error);
+    int about = hook != st->default_attribute_error;
+    Py_XDECREF(hook);
+    if (!about) {
         restore_error(error);
         return;
     }
     PyObject *before = begin_handling(error); /* so that it is the context of what is raised instead */
-    PyObject *hook = PyObject_GetAttr((PyObject *)Py_TYPE(self), st->str_attribute_error);
-    PyObject *better = hook == NULL ? NULL : PyObject_CallFunctionObjArgs(hook, self, error, NULL);
-    Py_XDECREF(hook);
-    if (better != NULL && PyExceptionClass_Check(better)) {
-        Py_SETREF(better, PyObject_CallNoArgs(better));
-    }
-    if (better != NULL && !PyExceptionInstance_Check(better)) {
-        PyErr_SetString(PyExc_TypeError, "exceptions must derive from BaseException");
-        Py_CLEAR(better);
-    }
+    about = is_about(error, self, name);
+    PyObject *better = about > 0 ? local_better_error(self, error) : NULL;
     if (better != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(better), better);
         if (better != error) {
@@ -163,6 +184,10 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
         Py_DECREF(better);
     }
     end_handling(before);
+    if (about == 0) {
+        restore_error(error);
+        return;
+    }
     Py_DECREF(error);
 }
 
@@ -170,15 +195,16 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
 static PyObject *
 local_get_attribute(PyObject *self, PyObject *name)
 {
+    state *st = ((localobject *)self)->impl->st;
     if (!PyUnicode_Check(name)) {
-        return refuse_name(name);
+        return poses_as_dict_name(st, name) < 0 ? NULL : local_dict(self);
     }
     PyObject *dict = local_quick_dict(self);
-    if (dict == NULL || is_dict_name(((localobject *)self)->impl->st, name)) {
+    if (dict == NULL || is_dict_name(st, name)) {
         return dict;
     }
     PyTypeObject *type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(self)); /* which code below may exchange */
-    PyObject *value = NULL, *descriptor = Py_XNewRef(class_attribute(type, name));
+    PyObject *value = NULL, *descriptor = look_up_in_class(type, name);
     descrgetfunc get = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_get;
     if (get != NULL && Py_TYPE(descriptor)->tp_descr_set != NULL) {
         value = get(descriptor, self, (PyObject *)type);
@@ -200,13 +226,13 @@ local_get_attribute(PyObject *self, PyObject *name)
     return value;
 }
 
-/* The quick way to a value in the cached dict that no data descriptor comes before. What the class has is not used after
-   the look-up, which may run code. */
+/* The quick way to a value in the cached dict that no data descriptor comes before. is_plain() comes first: it may run code,
+   and another thread may take the cache over. */
 static PyObject *
 local_getattro(PyObject *self, PyObject *name)
 {
     implobject *impl = ((localobject *)self)->impl;
-    if (!impl_is_cached(impl) || impl->dict == NULL || !is_plain(impl->st, Py_TYPE(self), name)) {
+    if (!is_plain(impl->st, Py_TYPE(self), name) || !impl_is_cached(impl) || impl->dict == NULL) {
         return local_get_attribute(self, name);
     }
     PyObject *dict = Py_NewRef(impl->dict);
@@ -236,24 +262,24 @@ static int
 local_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
     state *st = ((localobject *)self)->impl->st;
-    int is_dict = PyUnicode_Check(name) ? is_dict_name(st, name) : PyObject_RichCompareBool(name, st->str_dict, Py_EQ);
-    if (is_dict != 0) {
-        if (is_dict > 0) {
-            refuse_attribute("'%s' object attribute %R is read-only", self, st->str_dict);
-        }
+    int is_dict = PyUnicode_Check(name) ? is_dict_name(st, name) : poses_as_dict_name(st, name);
+    if (is_dict < 0) {
         return -1;
     }
-    if (!PyUnicode_Check(name)) {
-        refuse_name(name);
+    if (is_dict) {
+        refuse_attribute("'%s' object attribute %R is read-only", self, st->str_dict);
         return -1;
     }
     PyObject *dict = local_quick_dict(self);
     if (dict == NULL) {
         return -1;
     }
+    if (name == st->str_class && value != NULL && !keeps_layout(st, Py_TYPE(self), value)) {
+        Py_DECREF(dict);
+        return -1;
+    }
     int result;
-    int plain = is_plain(st, Py_TYPE(self), name);
-    PyObject *descriptor = plain ? NULL : Py_XNewRef(class_attribute(Py_TYPE(self), name));
+    PyObject *descriptor = is_plain(st, Py_TYPE(self), name) ? NULL : look_up_in_class(Py_TYPE(self), name);
     descrsetfunc set = descriptor == NULL ? NULL : Py_TYPE(descriptor)->tp_descr_set;
     if (set != NULL) {
         result = set(descriptor, self, value);
@@ -291,6 +317,7 @@ local_attribute_error(PyObject *Py_UNUSED(self), PyObject *error)
 }
 
 static PyMethodDef local_methods[] = {
+    {"__init_subclass__", (PyCFunction)(void (*)(void))local_init_subclass, METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
     {"__reduce_ex__", local_reduce, METH_O, NULL},
     {"_local__make_dict", local_make_dict, METH_NOARGS, "Hook: the dict for a thread that has none."},
     {"_local__attribute_error", local_attribute_error, METH_O,

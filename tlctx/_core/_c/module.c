@@ -62,6 +62,7 @@
 #include "cache.h"
 #include "impl.h"
 #include "names.h"
+#include "classes.h"
 #include "local.h"
 #include "flows.h"
 #include "namespace.h"

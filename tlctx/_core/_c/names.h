@@ -4,6 +4,7 @@
    the class or of one of its bases takes it away. What the class has under the name may become a data descriptor by a change
    of its own class, so that one has to be the same, too. While the first number is right the class still has the object. */
 
+/* `name` is a text. */
 static inline int
 is_dict_name(state *st, PyObject *name)
 {
@@ -16,16 +17,16 @@ plain_name_entry(state *st, PyObject *name)
     return &st->plain_names[((uintptr_t)name >> 4) % PLAIN_NAMES];
 }
 
-/* Remember what a look-up in `type` has found, which is no data descriptor. */
+/* Remember what a look-up in `type`, at this version of it, has found, which is no data descriptor. */
 static void
-remember_plain(state *st, PyTypeObject *type, PyObject *name, PyObject *found)
+remember_plain(state *st, unsigned int version, PyObject *name, PyObject *found)
 {
     unsigned int found_version = found == NULL ? 0 : class_version(Py_TYPE(found));
     if (!PyUnicode_CheckExact(name) || (found != NULL && found_version == 0)) {
         return;
     }
     plain_name *entry = plain_name_entry(st, name);
-    entry->version = class_version(type);
+    entry->version = version;
     entry->found = found;
     entry->found_version = found_version;
     Py_XSETREF(entry->name, Py_NewRef(name));
@@ -38,15 +39,17 @@ look_whether_plain(state *st, PyTypeObject *type, PyObject *name)
     if (!PyUnicode_Check(name) || is_dict_name(st, name)) {
         return 0;
     }
+    /* The look-up may run code that changes the class: then its version is another one. */
+    Py_INCREF(type);
     unsigned int version = class_version(type);
-    PyObject *found = class_attribute(type, name);
-    if (found != NULL && Py_TYPE(found)->tp_descr_set != NULL) {
-        return 0;
+    PyObject *found = look_up_in_class(type, name);
+    int plain = found == NULL || Py_TYPE(found)->tp_descr_set == NULL;
+    if (plain && version != 0 && version == class_version(type)) {
+        remember_plain(st, version, name, found);
     }
-    if (version != 0 && version == class_version(type)) { /* nothing has changed it during the look-up */
-        remember_plain(st, type, name, found);
-    }
-    return 1;
+    Py_XDECREF(found);
+    Py_DECREF(type);
+    return plain;
 }
 
 static inline int

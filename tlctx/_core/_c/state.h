@@ -7,6 +7,7 @@
     each(str_asyncio, "asyncio") \
     each(str_attribute_error, "_local__attribute_error") \
     each(str_check, "check") \
+    each(str_class, "__class__") \
     each(str_clear, "clear") \
     each(str_close, "close") \
     each(str_close_left_open, "_close_left_open") \
@@ -18,6 +19,7 @@
     each(str_enter, "_enter") \
     each(str_get, "get") \
     each(str_ident, "ident") \
+    each(str_init_subclass, "__init_subclass__") \
     each(str_key, "key") \
     each(str_leave, "leave") \
     each(str_local, "local") \

@@ -29,6 +29,7 @@ import threading
 from types import GetSetDescriptorType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from tlctx._core._py import attributes
 from tlctx._core.threads import current_record, next_serial, storage
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _get = dict.get  # a context's dict may refuse its own `get`
 class _localimpl:
     """The map behind one `local`, from each thread to that thread's dict."""
 
-    __slots__ = ("__weakref__", "dicts", "localargs", "mro", "names", "serial")
+    __slots__ = ("__weakref__", "dicts", "localargs", "mro", "names", "object_dict", "serial")
 
     def __init__(self, localargs: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
         self.dicts: dict[int, tuple[ref[Any], dict[str, Any]]] = {}
@@ -57,6 +58,7 @@ class _localimpl:
         self.serial = next_serial()
         self.mro: tuple[type, ...] = ()
         self.names: tuple[Mapping[str, Any], ...] = ()
+        self.object_dict: Callable[[Any], dict[str, Any]] | None = None
 
     def get_dict(self) -> dict[str, Any]:
         """The running thread's dict. Raises KeyError if it has none."""
@@ -105,14 +107,27 @@ class _localimpl:
         """The type of the data descriptor that `name` is on `cls`, or None: one comes before any instance's dict."""
         for names in self.names if cls.__mro__ is self.mro else self.look_at(cls):
             if name in names:
-                return _data_descriptor_kind(type(names[name]))
+                return attributes.data_descriptor_kind(type(names[name]))
         return GetSetDescriptorType if name in _GETSETS else None
 
     def look_at(self, cls: type) -> tuple[Mapping[str, Any], ...]:
         """Keep the views of what the bases of `cls` define, which follow every change; all but those of `object`."""
-        names = self.names = tuple(vars(base) for base in cls.__mro__[:-1])
+        names = self.names = tuple([vars(base) for base in cls.__mro__[:-1]])
+        self.object_dict = attributes.object_dict_of(names)
         self.mro = cls.__mro__
         return names
+
+    def is_in_object_dict(self, owner: local, name: str) -> bool:
+        """Whether `name` comes from the dict that the interpreter gives an object whose class has no `__slots__`.
+
+        All threads share that one. Only what goes past the local writes to it, as `object.__setattr__` does.
+        """
+        cls = type(owner)
+        if cls.__mro__ is not self.mro:
+            self.look_at(cls)
+        if self.object_dict is None or name not in self.object_dict(owner):
+            return False
+        return self.descriptor_kind(cls, name) is None
 
 
 class local:
@@ -129,17 +144,18 @@ class local:
     def __new__(cls, /, *args: Any, **kw: Any) -> Any:
         if (args or kw) and cls.__init__ is object.__init__:
             raise TypeError(f"{cls.__name__}() takes no arguments: it has no __init__ that would use them")
+        attributes.refuse_frozen_dataclass(cls)
         self = object.__new__(cls)
         impl = _localimpl((args, kw))
-        object.__setattr__(self, "_local__impl", impl)
+        _slot.__set__(self, impl)
         # The caller runs __init__ here and now; with a dict in place we won't run it a second time.
         impl.create_dict()
         return self
 
     def __getattribute__(self, name: str, /) -> Any:
-        impl = _impl_of(self)
         localdict: dict[str, Any] | None
         try:
+            impl = _impl_of(self)
             # As get_dict() and descriptor_kind() do, without the calls. A record in a frame might outlive its thread.
             key, ref = storage.here.identity if threading.local is storage.kind else _NO_ENTRY
             wrthread, localdict = impl.dicts[key]
@@ -148,7 +164,7 @@ class local:
         except (AttributeError, KeyError):
             localdict = None
         if localdict is None:
-            localdict = _dict_of(self, impl)
+            localdict = _dict_of(self)
         value = _get(localdict, name, _MISSING)
         if value is not _MISSING:
             cls = type(self)
@@ -164,15 +180,17 @@ class local:
         if name == "__dict__":
             return localdict
         localdict, names, value = {}, {}, None  # so that no traceback from here on shows them
-        return _look_up(self, name)
+        return _look_up(self, impl, name)
 
     def __setattr__(self, name: str, value: Any, /) -> None:
         try:
             if name == "__dict__":
-                _refuse_dict(self)
-            impl = _impl_of(self)
+                attributes.refuse_dict(self)
+            if type(name) is not str:
+                attributes.check_name(name)
             localdict: dict[str, Any] | None
             try:  # as above
+                impl = _impl_of(self)
                 key, ref = storage.here.identity if threading.local is storage.kind else _NO_ENTRY
                 wrthread, localdict = impl.dicts[key]
                 if wrthread is not ref:
@@ -180,7 +198,7 @@ class local:
             except (AttributeError, KeyError):
                 localdict = None
             if localdict is None:
-                localdict = _dict_of(self, impl)
+                localdict = _dict_of(self)
             cls = type(self)
             for names in impl.names if cls.__mro__ is impl.mro else impl.look_at(cls):
                 if name in names and impl.descriptor_kind(cls, name):
@@ -196,10 +214,10 @@ class local:
 
     def __delattr__(self, name: str, /) -> None:
         if name == "__dict__":
-            _refuse_dict(self)
-        impl = _impl_of(self)
-        localdict = _dict_of(self, impl)
-        if impl.descriptor_kind(type(self), name):
+            attributes.refuse_dict(self)
+        attributes.check_name(name)
+        localdict = _dict_of(self)
+        if _impl_of(self).descriptor_kind(type(self), name):
             del localdict
             object.__delattr__(self, name)
             return
@@ -211,9 +229,9 @@ class local:
             return
         del localdict
         try:
-            raise _no_attribute(self, name)  # not above, where the KeyError would become its context
+            raise attributes.no_attribute(self, name)  # not above, where the KeyError would become its context
         except AttributeError as error:
-            raise _instead_of(error, self)
+            raise attributes.instead_of(error, self)
 
     def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
         raise TypeError(f"a {type(self).__name__!r} can't be copied or pickled: the copy would be one more name for it")
@@ -235,11 +253,17 @@ class local:
         return error
 
 
-_impl_of: Callable[[Any], _localimpl] = cast("Any", local)._local__impl.__get__
+_slot: Any = cast("Any", local)._local__impl
+_impl_of: Callable[[Any], _localimpl] = _slot.__get__
+cast("Any", local)._local__impl = attributes.ReadOnlySlot(_slot)
 
 
-def _dict_of(owner: local, impl: _localimpl) -> dict[str, Any]:
+def _dict_of(owner: local) -> dict[str, Any]:
     """The running thread's dict in `owner`; the hook makes one if it has none."""
+    try:
+        impl = _impl_of(owner)
+    except AttributeError:
+        attributes.refuse_half_made(owner)
     try:
         return impl.get_dict()
     except KeyError:
@@ -248,42 +272,18 @@ def _dict_of(owner: local, impl: _localimpl) -> dict[str, Any]:
     return localdict
 
 
-def _look_up(owner: local, name: str) -> Any:
+def _look_up(owner: local, impl: _localimpl, name: str) -> Any:
     """What the interpreter finds under `name`, or the hook's error."""
     try:
-        return object.__getattribute__(owner, name)
+        value = object.__getattribute__(owner, name)
     except AttributeError as error:
-        if error.obj is not owner or error.name != name:
+        if not attributes.is_about(error, owner, name):
             raise  # out of a property's code: the user's own
-        raise _instead_of(error, owner)
-
-
-def _data_descriptor_kind(kind: type) -> type | None:
-    for base in kind.__mro__:  # as the interpreter looks; hasattr() would make an exception for most
-        names = base.__dict__
-        if "__set__" in names or "__delete__" in names:
-            return kind
-    return None
-
-
-def _no_attribute(owner: local, name: str) -> AttributeError:
-    return AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}", name=name, obj=owner)
-
-
-def _instead_of(error: AttributeError, owner: local) -> BaseException:
-    """What the hook makes of `error`, to be raised while that is handled."""
-    better: Any = type(owner)._local__attribute_error(owner, error)
-    if isinstance(better, type):
-        better = better()
-    if better is not error and isinstance(better, BaseException):
-        better.__cause__ = None  # as `from None` does
-    return better  # type: ignore[no-any-return]
-
-
-def _refuse_dict(owner: local) -> NoReturn:
-    raise AttributeError(
-        f"{type(owner).__name__!r} object attribute '__dict__' is read-only", name="__dict__", obj=owner
-    )
+        raise attributes.instead_of(error, owner)
+    if impl.is_in_object_dict(owner, name):
+        value = None  # so that no traceback shows it
+        attributes.refuse_object_value(owner, name)
+    return value
 
 
 def swap_dict(owner: Any, new: dict[str, Any] | None) -> Any:

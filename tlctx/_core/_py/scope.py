@@ -1,15 +1,14 @@
 """The hot path of a scope in plain Python: how it gets onto a thread and off again.
 
-A request pays for this several times over when its body is streamed, so the common case of each step is written out
-where it is taken: no scope below, one thread, nothing to tear down. `tlctx/_core/_c/` has the same in C.
+A stream pays for this at each step, so the common case is written out where it is taken: no scope below, one thread,
+nothing to tear down. `tlctx/_core/_c/` has the same in C.
 
 An exception from outside, a signal handler's, may arrive between any two lines. What holds all the same:
 
 - `bind` has bound the scope when it returns, and not when it raises.
-- Whoever binds undoes it twice: `unbind` in a `finally`, and `restore` where that was struck. `restore` may be called
-  at any time after `bind` has returned: it makes the thread's dict what it was before. No `try:` stands between `bind`
-  and the code that it is for: an exception at such a line is not caught by any `try`.
-- A scope that has not ended when its code has failed is closed once more: what was struck goes on where it was.
+- Whoever binds undoes it twice: `unbind` in a `finally`, and `restore`, which may be called again, where that was struck.
+  No `try:` stands between `bind` and the code that it is for: nothing catches an exception at such a line.
+- A scope that is still open after its code has failed is closed once more: that goes on where it was struck.
 """
 
 from __future__ import annotations
@@ -24,16 +23,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
-from tlctx._core.namespace import (
-    ATTACHED,
-    ENDED,
-    NO_VALUES,
-    NOT_BOUND,
-    EndedNamespace,
-    Namespace,
-    ended_namespace,
-    nearest_open,
-)  # fmt: skip
+from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open
 from tlctx._core.threads import current_record, storage
 
 if TYPE_CHECKING:
@@ -109,7 +99,7 @@ class ScopeBase:
         namespace = self._resume
         if namespace is not self.namespace:
             if self.namespace is ENDED:
-                ended_namespace(self).check("binding a scope")  # type: ignore[arg-type]  # its subclass
+                self._check_open("binding a scope")
             left = nearest_open(namespace)
             namespace = self.namespace if left is None else left
         try:
@@ -175,7 +165,7 @@ class ScopeBase:
             self._close_left_open(left)
 
     def restore(self, displaced: Namespace | None) -> None:
-        """Make the thread's dict what it was before `bind`, where something struck `unbind`. It may be called again."""
+        """Make the thread's dict what it was before `bind`, where something struck `unbind`."""
         if displaced is ATTACHED:
             self._detach()
         else:
@@ -299,6 +289,7 @@ class ScopeBase:
     _attach: Callable[[], None]
     _detach: Callable[[], None]
     _close_left_open: Callable[[Namespace], None]
+    _check_open: Callable[[str], None]
     _enter: Callable[[], None]
     close_unleft: Callable[[], None]
     _nearest_leavable: Callable[[Namespace | None], Namespace | None]
