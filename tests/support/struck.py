@@ -32,6 +32,9 @@ def strike_at(number: int, work: Callable[[], None]) -> Injector:
             work()
     except (Boom, Struck):
         pass
+    except KeyError:  # where a trace function raises as a handler begins, CPython may go on with what was to be handled
+        if injector.struck is None:
+            raise
     if run.scope is not None:
         run.scope.close()
     return injector

@@ -39,9 +39,10 @@ class ScopedIterator:
             self._iterator = iterator
             return self
         # The iterable begins anew each time, so what iterates it is an object of its own.
-        other = type(self)(iterator, self._scope)
+        other = type(self).__new__(type(self))
+        other._iterable = other._iterator = iterator
         other._owner = self
-        other._iterator = iterator
+        other._scope = self._scope  # last, as above
         return other
 
     def _call_iter(self, iterable: Iterable[Any]) -> Iterator[Any]:

@@ -6,7 +6,7 @@ nothing to tear down. `tlctx/_core/_c/` has the same in C.
 An exception from outside, a signal handler's, may arrive between any two lines. What holds all the same:
 
 - `bind` has bound the scope when it returns, and not when it raises.
-- Whoever binds undoes it twice: `unbind` in a `finally`, and `restore`, which may be called again, where that was struck.
+- Whoever binds undoes it twice: `unbind` in a `finally`, and `restore`, which may be called again, if that was struck.
   No `try:` stands between `bind` and the code that it is for: nothing catches an exception at such a line.
 - A scope that is still open after its code has failed is closed once more: that goes on where it was struck.
 """
