@@ -89,7 +89,7 @@ def pure(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
     """Run every fault on every server, and the soak in short; on the first Python the naive controls too."""
-    session.install("-e", ".[test]", "uwsgi")
+    session.install("-e", ".[test]", *group("servers"))
     controls = "" if session.python == PYTHONS[0] else " and not control"
     pytest(session, "-m", f"servers{controls}")
 
