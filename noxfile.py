@@ -20,6 +20,7 @@ NEWER = PYTHONS[3:]
 DEBUG = "python3.11d"
 """The debug build that Debian has, in `python3.11-dbg`."""
 PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
+MORE_SERVERS = "hypercorn or tornado or twisted or uvicorn or bjoern or mod_wsgi or interpreters"
 WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-cast-function-type -Werror"
 
 
@@ -91,10 +92,17 @@ def pure(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
-    """Run every fault on every server, and the soak in short; on the first Python the naive controls too."""
+    """Run every fault on the usual servers, and the soak in short; on the first Python the naive controls too."""
     session.install("-e", ".[test]", "uwsgi")
     controls = "" if session.python == PYTHONS[0] else " and not control"
-    pytest(session, "-m", f"servers{controls}")
+    pytest(session, "-m", f"servers{controls}", "-k", f"not ({MORE_SERVERS})")
+
+
+@nox.session
+def more_servers(session: nox.Session) -> None:
+    """Run every fault on the servers of event loops, and in Apache; `-- -m servers` adds their naive controls."""
+    session.install("-e", ".[test]", *group("servers"))
+    pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
 
 
 @nox.session(python=PYTHONS)

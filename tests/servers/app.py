@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from servers import state
-from servers.bodies import KINDS
+from servers.bodies import KINDS, a_body_that_fails
 from servers.routes import applied_twice, served
 from servers.state import PATIENCE, event
 
@@ -70,7 +70,7 @@ def start_afresh(environ: Any, start_response: Any) -> Any:
     if not state.tlctx_serves:
         state.ctx.start_afresh()
     start_response("204 No Content", [])
-    return []
+    return [b""]  # Hypercorn sends no headers for an empty list
 
 
 def with_body_events(app: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,14 +95,15 @@ def within(app: Callable[..., Any]) -> Callable[..., Any]:
     return with_body_events(state.Middleware(serve, state.ctx))
 
 
+BODIES = {**KINDS, "a_body_that_fails": a_body_that_fails}
 OUTER_ROUTES: dict[str, Callable[..., Any]] = {
     "close_twice": stream_ending_with(close_twice),
     "close_on_another_thread": stream_ending_with(close_on_another_thread),
     "close_never": stream_ending_with(close_never),
     "applied_twice": twice,
     "start_afresh": start_afresh,
-    **{f"bare/{kind}": with_body_events(app) for kind, app in KINDS.items()},
-    **{f"within/{kind}": within(app) for kind, app in KINDS.items()},
+    **{f"bare/{kind}": with_body_events(app) for kind, app in BODIES.items()},
+    **{f"within/{kind}": within(app) for kind, app in BODIES.items()},
 }
 
 
@@ -114,7 +115,8 @@ class FullLog(logging.Handler):
             raise OSError("the log is full")
 
 
-logging.getLogger("granian.access").addHandler(FullLog())
+for logger in ("granian.access", "tornado.access", "uvicorn.access"):
+    logging.getLogger(logger).addHandler(FullLog())
 
 
 def application(environ: Any, start_response: Any) -> Any:

@@ -97,6 +97,14 @@ class SizedClosedBlocks(SizedBlocks, ClosedBlocks):
     pass
 
 
+class FailingBlocks(ClosedBlocks):
+    """Fails after its blocks."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.blocks
+        raise ValueError("the body failed")
+
+
 def serving_blocks(make: Callable[[Any], Any], *headers: tuple[str, str]) -> Callable[..., Any]:
     """An app that returns what `make` makes from the environ."""
 
@@ -122,6 +130,8 @@ KINDS |= {
     "a_generator_with_content_length": serving_blocks(lambda environ: (block for block in HELLO), LENGTH),
     "a_generator_of_a_megabyte": serving_blocks(lambda environ: (b"%4096d" % number for number in range(256))),
 }
+
+a_body_that_fails = serving_blocks(lambda environ: FailingBlocks(environ, *HELLO))
 
 
 @kind

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servers.visit import (
+    DROPS,
     GUNICORN_HTTP1,
+    KILLS_BJOERN,
     KILLS_CHEROOT,
+    KILLS_HYPERCORN,
+    KILLS_TORNADO,
     KILLS_WERKZEUG,
     NOWHERE,
-    WERKZEUG_DROPS,
+    TWISTED,
     Visit,
     fault,
     raising,
@@ -19,12 +23,15 @@ from servers.visit import (
 if TYPE_CHECKING:
     from servers.server_table import Server
 
+KILLED_BY_EXIT = KILLS_WERKZEUG | KILLS_CHEROOT | KILLS_TORNADO | KILLS_BJOERN
+KILLED_BY_INTERRUPT = KILLS_WERKZEUG | KILLS_CHEROOT | KILLS_TORNADO | KILLS_HYPERCORN
+
 # Exceptions
 
 for before_the_body in ("raise_before_start_response", "raise_after_start_response", "raise_after_write"):
     simple(before_the_body)
 for in_the_body in ("raise_in_first_chunk", "raise_in_middle_chunk"):
-    simple(in_the_body, naive_leaks=NOWHERE)
+    simple(in_the_body, naive_leaks=TWISTED)
 
 
 def alone_on_uwsgi(server: Server) -> tuple[str, ...] | None:
@@ -33,32 +40,33 @@ def alone_on_uwsgi(server: Server) -> tuple[str, ...] | None:
 
 
 raising("stop_iteration")
-raising("system_exit", dies=KILLS_WERKZEUG | KILLS_CHEROOT, apart=alone_on_uwsgi)
-raising("keyboard_interrupt", dies=KILLS_WERKZEUG | KILLS_CHEROOT)
+raising("system_exit", dies=KILLED_BY_EXIT, apart=alone_on_uwsgi)
+raising("keyboard_interrupt", dies=KILLED_BY_INTERRUPT)
 raising(
-    "system_exit_in_chunk", "raise_in_chunk", dies=KILLS_WERKZEUG | KILLS_CHEROOT, naive_leaks=("uwsgi",),
+    "system_exit_in_chunk", "raise_in_chunk", dies=KILLED_BY_EXIT, naive_leaks=("uwsgi", "bjoern", "twisted"),
     apart=alone_on_uwsgi,
 )  # fmt: skip
-raising("keyboard_interrupt_in_chunk", "raise_in_chunk", dies=KILLS_WERKZEUG | KILLS_CHEROOT, naive_leaks=NOWHERE)
+raising("keyboard_interrupt_in_chunk", "raise_in_chunk", dies=KILLED_BY_INTERRUPT, naive_leaks=TWISTED)
 for error in ("generator_exit", "greenlet_exit", "gevent_timeout"):
     raising(error, dies=KILLS_WERKZEUG)
-    raising(f"{error}_in_chunk", "raise_in_chunk", dies=KILLS_WERKZEUG, naive_leaks=NOWHERE)
+    raising(f"{error}_in_chunk", "raise_in_chunk", dies=KILLS_WERKZEUG, naive_leaks=TWISTED)
 
 # Answers that break PEP 3333
 
-simple("return_none", naive_leaks=("granian",))
-simple("return_str", naive_leaks=NOWHERE)
-simple("return_number", naive_leaks=("granian",))
-simple("never_start_response", naive_leaks=("cheroot",))
-simple("chunk_is_no_bytes", naive_leaks=NOWHERE)
+simple("return_none", naive_leaks=("granian", "twisted"))
+simple("return_str", naive_leaks=TWISTED)
+simple("return_number", naive_leaks=("granian", "twisted"))
+simple("never_start_response", naive_leaks=("cheroot", "twisted"))
+simple("chunk_is_no_bytes", naive_leaks=TWISTED)
 simple("content_length_too_large", close=True, naive_leaks=NOWHERE)
-simple("content_length_too_small", close=True, naive_leaks=NOWHERE, naive_varies=WERKZEUG_DROPS)
+simple("content_length_too_small", close=True, naive_leaks=NOWHERE, naive_varies=DROPS)
 
 # Answers that are unusual, and valid
 
-simple("head", "stream", "HEAD", naive_leaks=NOWHERE, naive_varies=WERKZEUG_DROPS)
-for odd in ("empty_generator", "no_content", "not_modified", "exc_info_before_headers", "exc_info_after_headers"):
+simple("head", "stream", "HEAD", naive_leaks=NOWHERE, naive_varies=DROPS)
+for odd in ("empty_generator", "no_content", "not_modified", "exc_info_before_headers"):
     simple(odd, naive_leaks=NOWHERE)
+simple("exc_info_after_headers", naive_leaks=TWISTED)
 
 # Ends of a body, and of a request
 

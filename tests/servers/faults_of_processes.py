@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from servers.client import PATIENCE
 from servers.running import until
-from servers.visit import NOWHERE, Visit, fault, simple
+from servers.visit import NO_FORK, NOWHERE, Visit, fault, simple
+
+if TYPE_CHECKING:
+    from servers.server_table import Server
 
 # The server's own life
 
 
+def limited(server: Server) -> tuple[str, ...]:
+    """Options for a time limit of a second."""
+    if server.name == "uwsgi":
+        return "--harakiri=1", "--threads=1"
+    return ("request-timeout=1", "shutdown-timeout=1") if server.name.startswith("mod_wsgi") else ("--timeout=1",)
+
+
+def recycled(server: Server) -> tuple[str, ...]:
+    """Options for workers that end after ten requests each."""
+    if server.name.startswith("mod_wsgi"):
+        return ("maximum-requests=10",)
+    return "--max-requests=10", *(("--min-worker-lifetime=1",) if server.name == "uwsgi" else ())
+
+
 @fault(
-    apart=lambda server: ("--harakiri=1", "--threads=1") if server.name == "uwsgi" else ("--timeout=1",),
+    apart=limited,
     absent={
         "*": "it has no time limit for a request",
         "gunicorn-gthread": "its timeout watches the worker's main loop, not the requests",
         "gunicorn-gevent": "its timeout watches the worker's main loop, not the requests",
-        "gunicorn-sync": "", "uwsgi": "",
+        "gunicorn-sync": "", "uwsgi": "", "mod_wsgi": "",
     },
-    killed={"uwsgi": "harakiri is a SIGKILL"},
+    killed={"uwsgi": "harakiri is a SIGKILL", "mod_wsgi": "the process ends with the request that takes too long"},
     naive_leaks=("gunicorn-sync", "gunicorn-sync-preload"),
 )  # fmt: skip
 def worker_timeout(visit: Visit) -> None:
@@ -31,8 +49,12 @@ def worker_timeout(visit: Visit) -> None:
 
 @fault(
     apart=lambda server: (),
+    absent={
+        "twisted": "it waits for its threads first, and they for it to send what the body yields: it hangs",
+        "tornado-executor": "its main thread closes the body that another thread still runs",
+    },
     dies={"*": "it was told to"},
-    naive_leaks=NOWHERE,
+    naive_leaks=("bjoern",),
     killed={"werkzeug-threaded": "its request threads are daemons, which end with the process"},
 )
 def sigterm_in_the_grace_period(visit: Visit) -> None:
@@ -53,8 +75,15 @@ def sigterm_in_the_grace_period(visit: Visit) -> None:
 
 
 @fault(
-    apart=lambda server: ("--max-requests=10", *(("--min-worker-lifetime=1",) if server.name == "uwsgi" else ())),
-    absent={"gunicorn": "", "uwsgi": "", "*": "it serves until it is stopped"},
+    apart=recycled,
+    absent={
+        "gunicorn": "",
+        "uwsgi": "",
+        "mod_wsgi": "",
+        "hypercorn": "",
+        "uvicorn": "one process is not replaced when it has served its number",
+        "*": "it serves until it is stopped",
+    },
     naive_leaks=NOWHERE,
 )
 def max_requests_under_load(visit: Visit) -> None:
@@ -85,9 +114,11 @@ def import_time_use(visit: Visit) -> None:
     absent={
         "gunicorn": "it runs no greenlets", "gunicorn-gevent": "", "uwsgi": "it runs no greenlets",
         "granian": "its threads are not Python's: there is nothing to patch",
+        "hypercorn": "asyncio's loop", "uvicorn": "asyncio's loop waits where gevent's can't run",
+        "bjoern": "its loop is in C: there is nothing to patch", "mod_wsgi": "it runs no greenlets",
     },
     environment={"FAULTS_EARLY_LOCAL": "yes"},
-    naive_leaks=("gunicorn-gevent-preload", "werkzeug-threaded"),
+    naive_leaks=("gunicorn-gevent-preload", "werkzeug-threaded", "tornado"),
 )  # fmt: skip
 def gevent_patched_after_import(visit: Visit) -> None:
     """Greenlets that take turns, where gevent patched after the import of tlctx, as gunicorn does with --preload."""
@@ -107,12 +138,12 @@ def forked(visit: Visit, route: str) -> None:
         visit.wrong.append("there was no child")
 
 
-@fault(naive_leaks=NOWHERE)
+@fault(absent=NO_FORK, naive_leaks=NOWHERE)
 def fork(visit: Visit) -> None:
     forked(visit, "fork")
 
 
-@fault(naive_leaks=NOWHERE)
+@fault(absent=NO_FORK, naive_leaks=NOWHERE)
 def fork_by_multiprocessing(visit: Visit) -> None:
     forked(visit, "fork_by_multiprocessing")
 

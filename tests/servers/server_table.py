@@ -36,8 +36,12 @@ class Server:
     """Whether it takes a second request on the same connection."""
     pipelines: bool = True
     """Whether it answers requests that arrive before the answer to the one before them."""
+    loses_pipelined: bool = False
+    """Whether such a request may get lost, or take the place of the one before it."""
     one_thread: bool = True
     """Whether every request runs on the same thread; else each connection has its own thread or greenlet."""
+    closes_elsewhere: bool = False
+    """Whether it closes bodies on another thread than the one that ran them."""
     graceful: bool = False
     """Whether it finishes the answers it has begun after SIGTERM."""
     answering: float = 2.0
@@ -88,6 +92,17 @@ def granian(port: int) -> list[str]:
     ]  # fmt: skip
 
 
+def hypercorn(port: int) -> list[str]:
+    return [
+        sys.executable, "-m", "hypercorn", f"--bind=127.0.0.1:{port}", "--access-logfile=/dev/null",
+        "--error-logfile=-", "--graceful-timeout=5", f"wsgi:{APP}",
+    ]  # fmt: skip
+
+
+def mod_wsgi(group: str) -> Callable[[int], list[str]]:
+    return lambda port: [sys.executable, "-m", "servers.apache", str(port), group, "threads=1"]
+
+
 H2 = ("--http-protocols=h2,h1", "--http2-cleartext=prior-knowledge")
 
 CLOSES: dict[str, Any] = {"keeps_alive": False, "pipelines": False}  # the connection, after each answer
@@ -110,6 +125,14 @@ SERVERS = [
     Server("wsgiref", library("wsgiref"), "werkzeug", **CLOSES),
     Server("uwsgi", uwsgi, "uwsgi", pipelines=False, graceful=True, answering=0.5),
     Server("granian", granian, "granian", graceful=True),
+    Server("hypercorn", hypercorn, "hypercorn"),
+    Server("tornado", library("tornado"), "tornado", answering=0.5),
+    Server("tornado-executor", library("tornado_executor"), "tornado", closes_elsewhere=True, answering=0.5),
+    Server("twisted", library("twisted"), "twisted"),
+    Server("uvicorn-a2wsgi", library("uvicorn"), "a2wsgi", loses_pipelined=True),
+    Server("bjoern", library("bjoern"), "bjoern", pipelines=False, loses_pipelined=True),
+    Server("mod_wsgi", mod_wsgi("%{GLOBAL}"), "mod_wsgi"),
+    Server("mod_wsgi-subinterpreter", mod_wsgi("one"), "mod_wsgi"),
 ]  # fmt: skip
 
 IN_DEFAULT_RUN = "gunicorn-gthread"

@@ -15,8 +15,20 @@ from servers.running import Running, serving, until
 from servers.server_table import SERVERS, Server, as_parameters
 
 WITH_CLOSE = [kind for kind in KINDS if "close" in kind or "file" in kind]
-FAILING = {("granian", kind) for kind in KINDS if "write" in kind}
-"""Server and kind of body where the server itself fails: with the middleware it has to fail in the same way."""
+MERGES = "mod_wsgi"
+"""Apache sends in one chunk what lies there of a body, so that the chunks are a matter of chance."""
+WITHOUT_WRITE = ("granian", "hypercorn", "bjoern")
+
+
+def fails(server: str, kind: str, method: str) -> bool:
+    """Whether the server itself fails: with the middleware it has to fail in the same way."""
+    empty = kind.startswith("an_empty_")
+    if server == "hypercorn" and empty:
+        return True  # it sends the headers together with the first block
+    if server.startswith("tornado") and method == "HEAD":
+        return not empty  # it writes the blocks, which it then refuses
+    return server in WITHOUT_WRITE and "write" in kind
+
 
 next_number = count(1).__next__
 
@@ -34,9 +46,9 @@ def fetch(running: Running, path: str, method: str) -> tuple[str, object]:
     """The request's tag, and all that the server sends in answer, to the last byte; the date is taken out."""
     tag = f"body{next_number()}"
     with running.connect() as connection:
-        if isinstance(connection, Http2):
-            answer = connection.ask(f"{path}?tag={tag}", method)
-            headers = [pair for pair in answer.headers if pair[0] != "date"]
+        if isinstance(connection, Http2) or running.server.name.startswith(MERGES):
+            answer = connection.ask(f"{path}?tag={tag}", method, close=True)
+            headers = [pair for pair in answer.headers if pair[0].lower() != "date"]
             return tag, (answer.status, headers, answer.body, answer.broken)
         connection.send(f"{path}?tag={tag}", method, close=True)
         if running.server.name == "uwsgi":  # it keeps the connection open after an answer without a length
@@ -70,7 +82,7 @@ def test_the_client_receives_the_same_bytes_with_and_without_the_middleware(
     _, bare = fetch(running, f"/bare/{kind}", method)
     tag, within = fetch(running, f"/within/{kind}", method)
     assert within == bare
-    assert is_200(bare) == ((running.server.name, kind) not in FAILING), bare
+    assert is_200(bare) == (not fails(running.server.name, kind, method)), bare
     wait_for_events(running, tag, "torn_down", times=1)
 
 
@@ -81,6 +93,20 @@ def test_the_body_is_closed_once_as_it_is_without_the_middleware(running: Runnin
     wait_for_events(running, tags[1], "torn_down", times=1)
     for tag in tags:
         wait_for_events(running, tag, "closed", times=1)
+
+
+NEVER_CLOSED = {"twisted"}
+"""Servers that call no `close()` after the body raised."""
+
+
+def test_a_body_that_fails_is_closed_once_before_its_scope_whether_or_not_the_server_does(running: Running) -> None:
+    bare, within = (f"body{next_number()}" for _ in range(2))
+    for side, tag in (("bare", bare), ("within", within)):
+        with running.server.client(running.port, patience=running.server.answering) as connection:
+            connection.ask(f"/{side}/a_body_that_fails?tag={tag}", close=True)
+    wait_for_events(running, within, "torn_down", times=1)
+    assert [name for name, *_ in running.events(within)] == ["closed", "torn_down"]
+    wait_for_events(running, bare, "closed", times=0 if running.server.name in NEVER_CLOSED else 1)
 
 
 SENDFILE = [

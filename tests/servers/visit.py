@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NOWHERE: tuple[str, ...] = ()
 """The naive middleware leaks nothing: the server closes the body, on the thread that served it."""
+TWISTED = ("twisted",)
+"""It leaks there too: Twisted calls no `close()` after an error."""
 GUNICORN_HTTP1 = tuple(
     f"gunicorn-{worker}{preload}" for worker in ("sync", "gthread", "gevent") for preload in ("", "-preload")
 )
@@ -23,8 +25,17 @@ KILLS_WERKZEUG = {
     "werkzeug": "the request runs on the main thread, and only an Exception is caught",
     "werkzeug-threaded": "",
 }
-WERKZEUG_DROPS = {"werkzeug": "it drops a body if it finds the client gone, which is a matter of chance"}
+DROPS = {
+    "werkzeug": "it drops a body if it finds the client gone, which is a matter of chance",
+    "bjoern": "it serves others between the steps of a body, which is a matter of chance",
+    "tornado": "it serves others between the steps of a body, which is a matter of chance",
+    "tornado-executor": "",
+}
 KILLS_CHEROOT = {"cheroot": "it stops on SystemExit and KeyboardInterrupt"}
+KILLS_TORNADO = {"tornado": "they end asyncio's loop", "tornado-executor": "they end asyncio's loop"}
+KILLS_HYPERCORN = {"hypercorn": "it ends asyncio's loop, and a worker that failed is not replaced"}
+KILLS_BJOERN = {"bjoern": "it prints each error, and printing a SystemExit ends the process"}
+NO_FORK = {"mod_wsgi-subinterpreter": "CPython ends a child that another interpreter than the main one has forked"}
 
 
 @dataclass
@@ -61,14 +72,17 @@ class Visit:
 
         Whatever the server answers to the fault is accepted, even nothing.
         """
-        path = self.path(route, self.new_tag())
-        with self.connect(patience=self.running.server.answering) as connection:
-            if close:
-                connection.ask(path, method, close=True)
-                return
-            for answer in connection.ask_at_once([path, "/probe"], method):
-                if answer.status == 200 and answer.body.startswith(b"{"):
-                    self.reports.append(json.loads(answer.body))
+        server, tag = self.running.server, self.new_tag()
+        path = self.path(route, tag)
+        with self.connect(patience=server.answering) as connection:
+            if close or server.loses_pipelined:
+                connection.ask(path, method, close=close)
+            else:
+                for answer in connection.ask_at_once([path, "/probe"], method):
+                    if answer.status == 200 and answer.body.startswith(b"{"):
+                        self.reports.append(json.loads(answer.body))
+        if not self.started(tag):
+            self.wrong.append("the app was never called")
 
     def ask(self, route: str, method: str = "GET", *, close: bool = False) -> Answer:
         """Ask for a route, on the same connection as before where that is possible."""
@@ -131,7 +145,7 @@ class Fault:
         return self.act.__name__
 
     def leaks_naively_on(self, server: Server) -> bool:
-        return "*" in self.naive_leaks or server.name in self.naive_leaks
+        return server.closes_elsewhere or "*" in self.naive_leaks or server.name in self.naive_leaks
 
     def __str__(self) -> str:
         return self.name
