@@ -12,7 +12,7 @@ from support.contexts import UserCtx
 from support.helpers import Boom, raising
 
 from tlctx import Scope, per_request
-from tlctx._core import errors
+from tlctx._core import errors, teardown
 
 
 def test_teardown_runs_once_last_in_first_out_with_the_scope_bound(ctx: UserCtx) -> None:
@@ -259,3 +259,25 @@ def test_errors_with_a_common_history_make_one_chain(ctx: UserCtx) -> None:
         raise body
     assert errors.context_chain(second) == [second, first, body, oldest]
     assert oldest.__context__ is None
+
+
+def test_a_part_that_can_not_even_begin_is_tried_again_later_and_not_for_ever(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    run = teardown.Part.run
+
+    def run_without_memory(part: Any, details: Any) -> bool:
+        raise MemoryError
+
+    scope = Scope(ctx)
+    scope.callback(log.append, "first")
+    scope.callback(log.append, "second")
+    monkeypatch.setattr(teardown.Part, "run", run_without_memory)
+    with pytest.raises(MemoryError):
+        scope.close()
+    assert not scope.ended
+    monkeypatch.setattr(teardown.Part, "run", run)
+    scope.close()
+    assert log == ["second", "first"]
+    assert scope.ended

@@ -7,6 +7,7 @@ between two parts, the rest is still in the list, and `run` can be called again.
 
 from __future__ import annotations
 
+from operator import length_hint
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -69,6 +70,7 @@ def run(parts: list[Part], error: BaseException | None) -> None:
     A part that returns something true suppresses the error for those after it. Raises what was raised last.
     """
     pending = error
+    failed: Part | None = None
     while parts:
         part = parts[-1]
         details = _details(pending)
@@ -76,7 +78,10 @@ def run(parts: list[Part], error: BaseException | None) -> None:
             if part.run(details):
                 pending = None
             _remove(part, parts)
-        except BaseException as raised:  # noqa: BLE001  # raised below, when all have run
+        except BaseException as raised:  # raised below, when all have run
+            if part is failed and length_hint(part.calls):  # it can't even begin: there is no memory, or no stack, left
+                raise
+            failed = part
             if raised is not pending:
                 _chain(raised, pending)
                 pending = raised
