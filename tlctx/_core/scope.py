@@ -72,7 +72,6 @@ class Scope(ScopeBase):
     context: RequestContext
 
     _close_left_open = close_left_open
-    _nearest_leavable = staticmethod(nearest_leavable)
     close_unleft = close_unleft
 
     @staticmethod

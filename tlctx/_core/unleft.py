@@ -5,7 +5,7 @@ A scope that code of a request has left open is closed at the request's end. A g
 nothing but its own namespace refers to it: a `with` statement, and whoever else may leave it, holds a reference.
 
 Where an exception from outside strikes the very end of a block, its scope is lost in that way on the thread. The next
-scope that is entered or bound there finds it.
+scope that is entered there finds it.
 """
 
 from __future__ import annotations

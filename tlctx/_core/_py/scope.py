@@ -126,7 +126,6 @@ class ScopeBase:
 
     def _displace(self, record: ThreadRecord, namespace: Namespace) -> Namespace | None:
         displaced: Namespace | None = self._impl.dict_of(record)
-        self._nearest_leavable(displaced)  # which closes what nobody can leave any more
         try:
             self._impl.swap_dict_of(record, namespace)
             return displaced
@@ -292,5 +291,4 @@ class ScopeBase:
     _check_open: Callable[[str], None]
     _enter: Callable[[], None]
     close_unleft: Callable[[], None]
-    _nearest_leavable: Callable[[Namespace | None], Namespace | None]
     leave: Callable[[BaseException | None], None]
