@@ -41,13 +41,13 @@ def outcome_of(program: str, *arguments: Any) -> dict[str, Any]:
 
 def strike(name: str, most: int) -> None:
     outcome = outcome_of("struck", name, SEED, most)
-    assert outcome["reached"] > 0.95 * outcome["struck"] > 0
+    assert outcome["reached"] >= 0.9 * outcome["struck"] > 0
     assert set(outcome["left"]) <= LEFT_TO_THE_NEXT[tlctx.IMPLEMENTATION]
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_an_exception_at_some_points_leaves_nothing_behind(name: str) -> None:
-    strike(name, 40)
+    strike(name, 10)
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_an_exception_at_any_point_leaves_nothing_behind(name: str) -> None:
 
 
 def test_real_signals_leave_nothing_behind() -> None:
-    assert outcome_of("timed", 2, SEED)["struck inside"] > 0
+    assert outcome_of("timed", 1, SEED)["struck inside"] > 0
 
 
 @pytest.mark.slow

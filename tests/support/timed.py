@@ -77,6 +77,7 @@ def strike_for(seconds: float, seed: int) -> dict[str, Any]:
                 left[code.co_qualname] += 1
                 found += [f"{name}, {code.co_qualname}: {fault}" for fault in find_faults_after_the_next()]
         clean()
+    signal.setitimer(signal.ITIMER_REAL, 0)  # one that comes as the interpreter ends would kill it
     return {"runs": runs, "struck inside": inside, "left": left, "faults": found}
 
 
