@@ -75,7 +75,7 @@ def twisted(app: Any, port: int) -> None:
     from twisted.web.server import Site
     from twisted.web.wsgi import WSGIResource
 
-    class LoggingSite(Site):
+    class LoggingSite(Site):  # type: ignore[misc]
         def log(self, request: Any) -> None:
             log(request.uri.decode())
 
