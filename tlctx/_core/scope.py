@@ -90,7 +90,7 @@ class Scope(ScopeBase):
         """What names the request in messages, "GET /notes" for example; empty if nothing does."""
         words = (self._label,) if isinstance(self._label, str) else self._label
         # A path comes from the client: no line break of its gets into a log.
-        return " ".join(ascii(word)[1:-1] for word in words if word)[:_LONGEST_LABEL]
+        return " ".join([ascii(word)[1:-1] for word in words if word])[:_LONGEST_LABEL]
 
     def __str__(self) -> str:
         label = self.label

@@ -306,12 +306,16 @@ scope_run(scopeobject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
 static void
 leave_with_error(scopeobject *self)
 {
+    PyObject *error = take_error();
     PyObject *hook = PyObject_GetAttr((PyObject *)self, self->impl->st->str_leave);
     if (hook == NULL) {
-        return;
+        PyErr_WriteUnraisable((PyObject *)self);
     }
-    call_to_close(self, hook, NULL);
-    Py_DECREF(hook);
+    restore_error(error);
+    if (hook != NULL) {
+        call_to_close(self, hook, NULL);
+        Py_DECREF(hook);
+    }
 }
 
 static PyObject *
