@@ -28,11 +28,6 @@ class Part:
         self.log.append(f"{self.name}: {error}")
 
 
-@pytest.fixture
-def log() -> list[str]:
-    return []
-
-
 def unleft() -> int:
     gc.collect()
     return counters().unleft_scopes
@@ -47,8 +42,10 @@ def leave_open(log: list[str], name: str) -> Scope:
 @pytest.mark.parametrize("streams", [False, True], ids=["list", "stream"])
 @pytest.mark.parametrize("outer_has_a_teardown", [False, True], ids=["plain", "with a teardown"])
 def test_a_scope_that_is_never_left_is_closed_with_the_request(
-    log: list[str], caplog: pytest.LogCaptureFixture, *, streams: bool, outer_has_a_teardown: bool
+    caplog: pytest.LogCaptureFixture, *, streams: bool, outer_has_a_teardown: bool
 ) -> None:
+    log: list[str] = []
+    caplog.clear()
     scopes: list[Any] = []
 
     def work() -> None:
@@ -77,7 +74,9 @@ def test_a_scope_that_is_never_left_is_closed_with_the_request(
     assert [str(scope) in message for scope, message in zip(reversed(scopes), messages, strict=True)] == [True, True]
 
 
-def test_what_is_never_left_learns_of_the_requests_error(log: list[str]) -> None:
+def test_what_is_never_left_learns_of_the_requests_error() -> None:
+    log: list[str] = []
+
     def app(environ: Any, start_response: Any) -> Any:
         leave_open(log, "inner")
         raise Boom("the request failed")
@@ -87,7 +86,9 @@ def test_what_is_never_left_learns_of_the_requests_error(log: list[str]) -> None
     assert log == ["inner: the request failed"]
 
 
-def test_what_is_never_left_in_a_request_that_went_well_is_told_so(log: list[str]) -> None:
+def test_what_is_never_left_in_a_request_that_went_well_is_told_so() -> None:
+    log: list[str] = []
+
     def app(environ: Any, start_response: Any) -> Any:
         leave_open(log, "inner")
         return [b"x"]
@@ -96,7 +97,9 @@ def test_what_is_never_left_in_a_request_that_went_well_is_told_so(log: list[str
     assert "was entered and never left" in log[0]
 
 
-def test_a_generator_that_requests_share_keeps_its_own_scope(log: list[str]) -> None:
+def test_a_generator_that_requests_share_keeps_its_own_scope() -> None:
+    log: list[str] = []
+
     def shared() -> Iterator[str]:
         with ctx.scope(user="shared"):
             ctx.enter_context(Part(log, "shared"))
@@ -118,7 +121,8 @@ def test_a_generator_that_requests_share_keeps_its_own_scope(log: list[str]) -> 
     assert unleft() == before
 
 
-def test_a_scope_inside_another_one_that_is_never_left_is_closed_with_that(log: list[str]) -> None:
+def test_a_scope_inside_another_one_that_is_never_left_is_closed_with_that() -> None:
+    log: list[str] = []
     with ctx.scope():
         ctx.enter_context(Part(log, "outer"))
         leave_open(log, "inner")
@@ -126,14 +130,17 @@ def test_a_scope_inside_another_one_that_is_never_left_is_closed_with_that(log: 
     assert peek_dict(ctx) is None
 
 
-def test_a_scope_that_is_left_late_all_the_same_is_not_closed_twice(log: list[str]) -> None:
+def test_a_scope_that_is_left_late_all_the_same_is_not_closed_twice() -> None:
+    log: list[str] = []
     with ctx.scope():
         inner = leave_open(log, "inner")
     inner.leave()
     assert len(log) == 1
 
 
-def test_a_scope_that_only_its_thread_knew_is_closed_when_the_thread_has_ended(log: list[str]) -> None:
+def test_a_scope_that_only_its_thread_knew_is_closed_when_the_thread_has_ended() -> None:
+    log: list[str] = []
+
     def work() -> None:
         leave_open(log, "of the thread")
 
@@ -143,7 +150,8 @@ def test_a_scope_that_only_its_thread_knew_is_closed_when_the_thread_has_ended(l
     assert "was entered and never left" in log[0]
 
 
-def test_a_scope_that_nobody_can_leave_any_more_is_closed_by_the_next_one(log: list[str]) -> None:
+def test_a_scope_that_nobody_can_leave_any_more_is_closed_by_the_next_one() -> None:
+    log: list[str] = []
     before = unleft()
     leave_open(log, "lost")  # what it returns is dropped here
     with ctx.scope():
@@ -152,7 +160,8 @@ def test_a_scope_that_nobody_can_leave_any_more_is_closed_by_the_next_one(log: l
     assert peek_dict(ctx) is None
 
 
-def test_a_scope_that_somebody_may_still_leave_stays_open(log: list[str]) -> None:
+def test_a_scope_that_somebody_may_still_leave_stays_open() -> None:
+    log: list[str] = []
     outer = leave_open(log, "outer")
     with ctx.scope():
         pass
