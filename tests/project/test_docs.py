@@ -208,8 +208,8 @@ def test_the_pages_give_the_numbers_of_servers_faults_and_bodies_that_there_are(
     absent = sum(bool(reason(fault.absent, server)) for server in servers for fault in faults)
     reliability = " ".join((DOCS / "reliability.md").read_text().split())
     for phrase in (
-        f"Each of {len(servers)} server configurations", f"each of {len(faults)} faults", f"the {pairs} pairs",
-        f"{absent} can't occur", f"The other {pairs - absent} pass", f"{len(kinds)} kinds of response bodies",
+        f"Each of {len(servers)} server configurations", f"each of {len(faults)} faults", f"the {pairs:,} pairs",
+        f"{absent} can't occur", f"The other {pairs - absent:,} pass", f"{len(kinds)} kinds of response bodies",
     ):  # fmt: skip
         assert phrase in reliability
     readme = " ".join((CHECKOUT / "README.md").read_text().split())
