@@ -56,6 +56,7 @@ class Report:
     open_scopes: int = 0
     dropped_bodies: int = 0
     failed_teardowns: int = 0
+    unleft_scopes: int = 0
     memory: list[tuple[float, int, float]] = field(default_factory=list)
     """At each moment: the seconds since the start, the requests so far, the resident memory."""
     examples: list[str] = field(default_factory=list)
@@ -117,14 +118,14 @@ def take_counts(report: Report, running: Running, clients: list[Client]) -> None
     until(ended, 5.0)
     report.residues, report.open_scopes = counts["residues"], counts["open"]
     report.opened, report.closed = counts["opened"], counts["closed"]
-    report.dropped_bodies, report.failed_teardowns = counts["cleanups"]
+    report.dropped_bodies, report.failed_teardowns, report.unleft_scopes = counts["cleanups"]
 
 
 def table(reports: list[Report]) -> Table:
     result = Table("", *(report.server for report in reports))
     for name in ("requests", "faults", "foreign", "residues", "open_scopes", "opened", "closed"):
         result.add_row(name.replace("_", " "), *(f"{getattr(report, name):,}" for report in reports))
-    for name in ("dropped_bodies", "failed_teardowns", "unanswered"):
+    for name in ("dropped_bodies", "failed_teardowns", "unleft_scopes", "unanswered"):
         result.add_row(name.replace("_", " "), *(f"{getattr(report, name):,}" for report in reports))
     result.add_row("minutes", *(f"{report.seconds / 60:.1f}" for report in reports))
     result.add_row("requests/s", *(f"{report.requests / report.seconds:,.0f}" for report in reports))
