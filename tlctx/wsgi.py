@@ -51,7 +51,8 @@ class ContextMiddleware:
     def initialize(self, initialize: Initialize | None) -> None:
         self._initialize = initialize
         self._starts_empty = initialize is None and type(self.ctx).__init__ is object.__init__
-        self._file_wrapper: Any = None  # the server's class of them, once one was seen
+        # The server's class of file wrappers, once one was seen; here for subclasses that skip our __init__.
+        self._file_wrapper: Any = None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls (PEP 3333)."""

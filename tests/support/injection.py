@@ -30,7 +30,7 @@ class Struck(BaseException):
 
 
 class Point:
-    """One place in tlctx's code: the how manieth time a request comes by it is its number."""
+    """One place in tlctx's code that a run passes. Points are numbered in the order in which the run passes them."""
 
     def __init__(self, number: int, frame: Any, kind: str) -> None:
         self.number = number

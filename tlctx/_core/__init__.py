@@ -10,11 +10,14 @@ In reading order; each module imports only those above it, and the standard libr
     implementation   picks the C accelerator or the pure-Python implementation of what follows
         _py, _c          attributes.py         what decides about an attribute beside a thread's dict
                          local.py, local.h     the thread-local
-                         scope.py, scope.h     a scope's way onto a thread and off it; a body that is run in it (body.h)
+                         scope.py, scope.h     a scope's way onto a thread and off it
+                         body.py, body.h       a body that is run in a scope
+                         bound.py, bound.h     a block of code in which a scope is bound
     propagation      how coroutines see a scope: a context variable
     teardown         what runs at a scope's end
-    scope            Scope: one request's life
     reports          log lines and counters of requests that did not end as they should
+    unleft           scopes that were entered by hand and never left
+    scope            Scope: one request's life
     annotations      what a class annotates, read without evaluating it
     fields           how the class of a context is read
     context          RequestContext

@@ -2,6 +2,8 @@
 
 The collector may run a finalizer at any point, also in the middle of these lines, so nothing here takes a lock: a count
 is an iterator that is stepped once for each event, which is atomic, and asked how much of it is left.
+
+A log record gets the text of a scope, not the scope: whoever keeps the record would keep the scope.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Counters(NamedTuple):
     """Requests whose teardown raised; the rest of it ran all the same."""
 
     unleft_scopes: int
-    """Scopes that were entered by hand and never left: they were closed with the request around, or when found."""
+    """Scopes that were entered by hand and never left: closed when the scope around them ended, or when found."""
 
 
 class Count:

@@ -29,7 +29,7 @@ class Part:
 
     def __init__(self, *calls: Callable[..., Any], is_exit: bool = False, may_suppress: bool = True) -> None:
         self.calls = iter(calls)
-        """Has the call as long as it has not begun."""
+        """Yields the call once; it is empty from the moment the call begins."""
         self.value: Any = None  # what the context manager gave
         self.is_exit = is_exit
         self.may_suppress = may_suppress

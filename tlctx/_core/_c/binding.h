@@ -27,6 +27,13 @@ nearest_open(state *st, PyObject *namespace)
     return namespace;
 }
 
+/* Whether the scope has not ended; one that is being collected, and has no namespace any more, counts as ended. */
+static int
+is_open(scopeobject *self)
+{
+    return self->namespace != NULL && self->namespace != self->impl->st->ended;
+}
+
 /* Raise RequestEndedError for binding the scope. */
 static int
 refuse_ended(scopeobject *self, state *st)
@@ -51,7 +58,7 @@ namespace_to_bind(scopeobject *self, state *st)
     if (self->resume == self->namespace && self->resume != NULL) {
         return Py_NewRef(self->namespace);
     }
-    if (self->namespace == NULL || self->namespace == st->ended) {
+    if (!is_open(self)) {
         refuse_ended(self, st);
         return NULL;
     }
@@ -117,7 +124,7 @@ bind(scopeobject *self, PyObject **displaced)
     return 0;
 }
 
-/* Make the thread's dict what it was before bind(); `left` is what it was now, as a new reference, or NULL. */
+/* Make the thread's dict what it was before bind(); `left` gets what it was until now, as a new reference, or NULL. */
 static int
 put_back(scopeobject *self, PyObject *displaced, PyObject **left)
 {
@@ -227,12 +234,6 @@ call_handling(PyObject *hook, PyObject *given, PyObject *second)
     }
     Py_DECREF(done);
     restore_error(error);
-}
-
-static int
-is_open(scopeobject *self)
-{
-    return self->namespace != NULL && self->namespace != self->impl->st->ended;
 }
 
 /* Call a hook that closes the scope with the error that is set; once more if something from outside, a signal's exception,

@@ -66,8 +66,7 @@ static void
 iterator_finalize(PyObject *self)
 {
     scopeobject *scope = ((iteratorobject *)self)->scope;
-    if (scope == NULL || scope->namespace == NULL || scope->namespace == scope->impl->st->ended
-        || ((iteratorobject *)self)->owner != NULL) {
+    if (scope == NULL || !is_open(scope) || ((iteratorobject *)self)->owner != NULL) {
         return;
     }
     PyObject *error = take_error();

@@ -2,7 +2,7 @@
 
    An entry holds for one version of a class (`tp_version_tag`, 0 for none). No other class has that number, and a change of
    the class or of one of its bases takes it away. What the class has under the name may become a data descriptor by a change
-   of its own class, so that one has to be the same, too. While the first number is right the class still has the object. */
+   of its own class, so that one has to be the same, too. As long as the class has its version it has the object, too, so `found` may be borrowed. */
 
 /* `name` is a text. */
 static inline int

@@ -209,7 +209,7 @@ scope_release(scopeobject *self, PyObject *error)
 {
     state *st = self->impl->st;
     PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume};
-    if (self->namespace == NULL || self->namespace == st->ended) { /* collected, or done */
+    if (!is_open(self)) {
         return 0;
     }
     Py_INCREF(error);

@@ -27,7 +27,7 @@ class ScopedIterator:
         self._iterable = iterable
         self._iterator: Iterator[Any] | None = None
         self._owner: ScopedIterator | None = None  # the body that this is an iterator of, if it is one
-        self._scope = scope  # last: without one there is nothing to close
+        self._scope = scope  # set last: a half-made body has no scope to close
 
     def __iter__(self) -> Iterator[Any]:
         iterable = self._iterable
