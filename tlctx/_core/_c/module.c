@@ -208,9 +208,14 @@ import_objects(state *st)
         || (st->in_unpatched_greenlet = attribute_of("tlctx._core.flows", "in_unpatched_greenlet")) == NULL
         || (st->no_values = attribute_of("tlctx._core.namespace", "NO_VALUES")) == NULL
         || (st->observers = attribute_of("tlctx._core.observers", "active")) == NULL
+        || (st->unfinished = attribute_of("tlctx._core.teardown", "unfinished")) == NULL
         || (st->notify_begin = attribute_of("tlctx._core.observers", "notify_begin")) == NULL
         || (st->notify_end = attribute_of("tlctx._core.observers", "notify_end")) == NULL
         || (st->no_args = PyTuple_New(0)) == NULL || (st->zero = PyLong_FromLong(0)) == NULL) {
+        return -1;
+    }
+    if (!PyDict_CheckExact(st->unfinished)) {
+        PyErr_SetString(PyExc_TypeError, "tlctx._core.teardown.unfinished must be a dict");
         return -1;
     }
     if (!PyList_CheckExact(st->observers)) {

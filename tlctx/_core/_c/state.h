@@ -11,6 +11,8 @@
     each(str_clear, "clear") \
     each(str_close, "close") \
     each(str_close_left_open, "_close_left_open") \
+    each(str_close_late, "_close_late") \
+    each(str_close_unfinished, "_close_unfinished") \
     each(str_close_unleft, "close_unleft") \
     each(str_defaults, "_local__defaults") \
     each(str_dict, "__dict__") \
@@ -59,6 +61,7 @@
     each(plain_kind)              /* the interpreter's own threading.local */ \
     each(current_record) \
     each(next_serial) \
+    each(unfinished)              /* a dict, which stays the same one */ \
     each(ended) \
     each(ended_namespace) \
     each(no_values) \

@@ -24,11 +24,12 @@ from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
 from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open
+from tlctx._core.teardown import unfinished
 from tlctx._core.threads import current_record, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import FrameType, TracebackType
+    from types import FrameType
 
     from tlctx._core.threads import ThreadRecord
 
@@ -52,11 +53,7 @@ class ScopeBase:
     )  # fmt: skip
 
     def __init__(
-        self,
-        context: Any,
-        source: Any = None,
-        label: str | tuple[str, ...] = "",
-        values: Mapping[str, Any] = NO_VALUES,
+        self, context: Any, source: Any = None, label: str | tuple[str, ...] = "", values: Mapping[str, Any] = NO_VALUES
     ) -> None:
         """Make a scope for `context`; nothing happens until it is bound or entered. Entering assigns `values`.
 
@@ -212,6 +209,8 @@ class ScopeBase:
                 if displaced is not NOT_BOUND:
                     self.unbind(displaced)
         except BaseException as error:
+            if self.namespace is not ENDED:
+                unfinished[self.serial] = self, self._close_late
             if displaced is not NOT_BOUND:
                 self.restore(displaced)
             if self.namespace is not ENDED:
@@ -229,12 +228,12 @@ class ScopeBase:
                 self.__exit__(type(error), error, None)
             raise
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
         try:
             self.leave(exc)
         except BaseException:
+            if self.namespace is not ENDED:
+                self._error, unfinished[self.serial] = exc or self._error, (self, self._close_late)
             self.leave(exc)  # does what was struck, and nothing twice
             raise
 
@@ -244,6 +243,7 @@ class ScopeBase:
         except AttributeError:  # it was never made
             return
         if unleft:
+            unfinished[self.serial] = self, self._close_late
             self.close_unleft()
 
     def close_if_idle(self) -> bool:
@@ -281,6 +281,8 @@ class ScopeBase:
         del kept
         if self._parts:
             self._run_late()
+        if unfinished:
+            self._close_unfinished()
         if _observers:
             observers.notify_end(self, error)
 
@@ -290,5 +292,7 @@ class ScopeBase:
     _close_left_open: Callable[[Namespace], None]
     _check_open: Callable[[str], None]
     _enter: Callable[[], None]
+    _close_unfinished: Callable[[], None]
     close_unleft: Callable[[], None]
+    _close_late: Callable[[], None]
     leave: Callable[[BaseException | None], None]
