@@ -69,6 +69,11 @@ def test_a_scope_that_has_ended_cannot_be_bound(ctx: Ctx) -> None:
 # Label and source
 
 
+def test_what_is_no_scope_can_not_be_bound() -> None:
+    with pytest.raises(TypeError, match="needs a Scope, not int"):
+        bound(5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("label", "text"),
     [
