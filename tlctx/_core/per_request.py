@@ -51,6 +51,11 @@ class per_request(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    if TYPE_CHECKING:
+        # pyright lets nobody assign to a descriptor without these. Where code runs the value goes into the namespace.
+        def __set__(self, context: object, value: T) -> None: ...
+        def __delete__(self, context: object) -> None: ...
+
     @overload
     def __get__(self, context: None, owner: type) -> Self: ...
     @overload

@@ -52,6 +52,10 @@ with ctx.scope() as scope:
     assert_type(scope, Scope)
 assert_type(Scope.current(ctx), Scope | None)
 
+ctx.db = Session()
+ctx.settings = {}
+ctx.db = "no session"  # type: ignore[assignment]
+del ctx.db
 ctx.user = User()
 ctx.user = "ann"  # type: ignore[assignment]
 typo = ctx.usr  # type: ignore[attr-defined]
