@@ -72,5 +72,5 @@ class per_request(Generic[T]):
     def _make(self, context: RequestContext) -> Any:
         if not self._generates:
             return self.method(context)
-        scope = context._scope("entering a context manager")
+        scope = context._local__scope("entering a context manager")
         return scope._enter_context(contextmanager(self.method)(context), may_suppress=False)
