@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlctx._core.fields import Field
+    from tlctx._core.namespace import Defaults
 
     # A `local` has any attribute. To a type checker a context has its declared ones only, so that it can find typos.
     class _Local:
@@ -50,7 +51,7 @@ class RequestContext(_Local):
 
     _local__fields: ClassVar[dict[str, Field]] = {}
     _local__declared: ClassVar[frozenset[str]] = frozenset()
-    _local__defaults: ClassVar[dict[str, Any]] = {}
+    _local__defaults: ClassVar[dict[str, Any] | Defaults] = {}
     _local__strict: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, strict: bool | None = None, **kwargs: Any) -> None:

@@ -69,7 +69,7 @@ def declared_names(cls: Any) -> frozenset[str]:
     return frozenset(made.union(cls._local__fields))
 
 
-def defaults_of(cls: Any) -> dict[str, Any]:
+def defaults_of(cls: Any) -> dict[str, Any] | Defaults:
     """The defaults by name, as each namespace begins with them."""
     fields: list[Field] = list(cls._local__fields.values())
     defaults = {field.name: field.default for field in fields if field.has_default or field.made_by}

@@ -11,7 +11,20 @@ from tlctx._core.annotations import annotated_names, without_annotations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Method", "check_assignable", "class_attributes", "gives_a_value", "guard_methods", "is_method", "refuse_hidden_methods"]
+__all__ = [
+    "NOTHING",
+    "Method",
+    "check_assignable",
+    "class_attribute",
+    "class_attributes",
+    "gives_a_value",
+    "guard_methods",
+    "is_method",
+    "refuse_hidden_methods",
+]
+
+NOTHING: Any = object()
+"""In the place of an attribute that is not there."""
 
 
 class Method:
@@ -44,6 +57,11 @@ def class_attributes(cls: type) -> dict[str, Any]:
     return {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
 
 
+def class_attribute(cls: type, name: Any) -> Any:
+    """The same for one name; NOTHING if the class has nothing there."""
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), NOTHING)
+
+
 def guard_methods(cls: type) -> None:
     """Make the methods that `cls` itself defines refuse assignment to their names."""
     annotations = annotated_names(cls)
@@ -62,7 +80,7 @@ def check_assignable(context: Any, name: Any) -> None:
     """Raise if `name` can't have a value in a request of `context`, as an attribute: its class decides about it."""
     if not isinstance(name, str):
         raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
-    found = class_attributes(type(context)).get(name)
+    found = class_attribute(type(context), name)
     if isinstance(found, Method):
         found._refuse(context, "assigned")
     if hasattr(type(found), "__set__") or name == "__dict__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from tlctx._core.methods import class_attributes, gives_a_value, is_method
+from tlctx._core.methods import NOTHING, class_attribute, class_attributes, gives_a_value, is_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,22 +26,22 @@ def missing_attribute(cls: Any, name: str, namespace: Namespace) -> AttributeErr
     refusal = namespace.refusal(f"reading {name!r}")
     if refusal is not None:
         return refusal
-    where, known = f"{cls.__name__}.{name}", class_attributes(cls)
+    where, found = f"{cls.__name__}.{name}", class_attribute(cls, name)
     if name in cls._local__fields:
         text = (
             f"{where} is declared, but has no value in {namespace.scope} yet: assign it before it is read, or give it "
             "a default in the class"
         )
-    elif name in known and not hasattr(type(known[name]), "__set__"):  # it can be read, so it was to be deleted
+    elif found is not NOTHING and not hasattr(type(found), "__set__"):  # it can be read, so it was to be deleted
         text = f"{where} has no value in {namespace.scope} that could be deleted"
     else:
-        text = f"{cls.__name__} has no {name!r} in {namespace.scope}: {_hint(cls, name, namespace, known)}"
+        text = f"{cls.__name__} has no {name!r} in {namespace.scope}: {_hint(cls, name, namespace)}"
     # With a name and no object, the interpreter does not add a suggestion of its own.
     return AttributeError(text, name=name)
 
 
-def _hint(cls: type, name: str, namespace: Namespace, known: dict[str, Any]) -> str:
-    public = {other: value for other, value in known.items() if not other.startswith("_") and other != name}
+def _hint(cls: type, name: str, namespace: Namespace) -> str:
+    public = {other: value for other, value in class_attributes(cls).items() if not other.startswith("_") and other != name}
     methods = [other for other, value in public.items() if is_method(value)]
     if close := _closest(name, {*namespace, *public} - {*methods}):
         return f"did you mean {close!r}?"
@@ -54,12 +54,10 @@ def _hint(cls: type, name: str, namespace: Namespace, known: dict[str, Any]) -> 
 
 def undeclared_name(cls: Any, name: object) -> AttributeError | None:
     """The error for writing `name` in a request, for a class that takes the names alone that it declares."""
-    known = class_attributes(cls)
-    if name in cls._local__declared:
+    found = class_attribute(cls, name)
+    if name in cls._local__declared or (found is not NOTHING and gives_a_value(found)):  # put there later
         return None
-    if isinstance(name, str) and name in known:
-        if gives_a_value(known[name]):  # put there later
-            return None
+    if found is not NOTHING:
         text = f"{cls.__name__}.{name} is no field, so it can't be assigned in a request: annotate it in the class"
     else:
         close = _closest(str(name), cls._local__declared)

@@ -111,21 +111,21 @@ class StrictNamespace(Namespace):
                 raise error
 
 
-class Defaults(dict[str, Any]):
+class Defaults:
     """A class's defaults, where its namespaces are more than a copy of them: some are made anew, or it is strict."""
 
     def __init__(
         self, defaults: dict[str, Any], factories: dict[str, Callable[[], Any]], kind: type[Namespace]
     ) -> None:
-        super().__init__(defaults)
-        self.factories = factories
-        self.kind = kind
+        self._defaults = defaults
+        self._factories = factories
+        self._kind = kind
 
     def make_namespace(self) -> Namespace:
         """The values that a scope begins with."""
-        namespace = self.kind(self)
+        namespace = self._kind(self._defaults)
         namespace.scope = None
-        for name, factory in self.factories.items():
+        for name, factory in self._factories.items():
             dict.__setitem__(namespace, name, factory())
         return namespace
 

@@ -20,7 +20,7 @@ empty_namespace(state *st)
     return namespace != NULL ? namespace : PyDict_Type.tp_new(st->namespace_type, st->no_args, NULL);
 }
 
-/* A new namespace with the defaults of a class, a dict. One of more than plain values makes it itself: that may run any code. */
+/* A new namespace with the defaults of a class: a dict, or what makes it itself, which may run any code. */
 static PyObject *
 namespace_of_defaults(state *st, PyObject *defaults)
 {
@@ -44,7 +44,7 @@ static PyObject *
 make_namespace(state *st, PyObject *context, PyObject *scope)
 {
     PyObject *defaults = class_attribute(Py_TYPE(context), st->str_defaults);
-    if (defaults == NULL || !PyDict_Check(defaults)) {
+    if (defaults == NULL) {
         return PyErr_Format(PyExc_TypeError, "a scope needs a RequestContext, not %s", short_name(Py_TYPE(context)));
     }
     Py_INCREF(defaults);

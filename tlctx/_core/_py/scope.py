@@ -71,7 +71,7 @@ class ScopeBase:
         else:
             self._label = label if isinstance(label, str) else tuple(map(source.get, label))
         self._values, values = values, NO_VALUES  # so that no traceback shows them
-        defaults = type(context)._local__defaults
+        defaults, self.namespace = type(context)._local__defaults, ENDED
         self.namespace = namespace = Namespace(defaults) if type(defaults) is dict else defaults.make_namespace()
         namespace.scope = self  # type: ignore[assignment]  # of its subclass
         self._resume: Namespace | None = namespace  # what the next bind goes on with
@@ -286,6 +286,7 @@ class ScopeBase:
         if _observers:
             observers.notify_end(self, error)
 
+    namespace: Namespace
     _label: str | tuple[Any, ...]
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
