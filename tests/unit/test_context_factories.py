@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any, ClassVar
 
@@ -115,7 +116,7 @@ def test_what_else_a_dataclass_field_takes_is_refused_by_its_name(option: str) -
     if not hasattr(field(), option):
         pytest.skip("this Python's dataclasses don't have it")
     made: Any = field(default=1, **{option: OPTIONS[option]})
-    with pytest.raises(TypeError, match=rf"field\({option}\) for Bad\.value is refused: .* default and default_factory"):
+    with pytest.raises(TypeError, match=rf"field\({option}\) for Bad\.value is refused: .* default and default_f"):
         type("Bad", (RequestContext,), {"value": made, "__annotations__": {"value": int}})
 
 
@@ -130,8 +131,8 @@ def test_a_mutable_default_is_refused_in_a_field_too() -> None:
     class Unhashable:
         __hash__ = None  # type: ignore[assignment]
 
-    hidden = field(default=1)
-    hidden.default = Unhashable()  # type: ignore[assignment]  # dataclasses refuses it first
+    hidden: Any = field(default=1)
+    hidden.default = Unhashable()  # which dataclasses would refuse first
     with pytest.raises(TypeError, match=r"mutable default Unhashable for Bad\.value .*default_factory"):
         type("Bad", (RequestContext,), {"value": hidden, "__annotations__": {"value": int}})
 
@@ -164,8 +165,10 @@ def test_a_dataclass_has_it_too_and_so_have_its_subclasses() -> None:
     class Last(Again):
         pass
 
-    assert Scope(Last()).namespace["tags"] == ["again"]
-    for cls in (Data, Sub, Declaring):
+    last: Any = Last
+    assert Scope(last()).namespace["tags"] == ["again"]
+    kinds: list[Any] = [Data, Sub, Declaring]
+    for cls in kinds:
         data = cls("ann")
         for _ in range(2):
             with data.scope():
@@ -186,7 +189,8 @@ def test_what_a_factory_raises_is_raised_where_the_scope_is_made_and_leaves_noth
         value: int = field(default_factory=raise_boom)
 
     failing = Failing()
-    for make in (lambda: failing.scope(user="ann"), lambda: Scope(failing)):
+    makes: list[Callable[[], object]] = [lambda: failing.scope(user="ann"), lambda: Scope(failing)]
+    for make in makes:
         with pytest.raises(Boom):
             make()
     assert Scope.current(failing) is None

@@ -56,7 +56,7 @@ def test_a_method_that_can_not_be_called_as_ours_does_not_hide_it_either(name: s
     if name == "scope" and kind == "a static method without arguments":
         kind = "a class method without arguments"
     body = {name: ACCIDENTS[kind]()}
-    with pytest.raises(TypeError, match=rf"^Bad\.{name}\(\) would hide the method {name}\(\) of RequestContext, and can't"):
+    with pytest.raises(TypeError, match=rf"^Bad\.{name}\(\) would hide the method {name}\(\) of RequestContext, and"):
         if where == "own":
             type("Bad", (RequestContext,), body)
         else:
@@ -67,7 +67,7 @@ def test_one_that_takes_the_same_arguments_is_an_override() -> None:
     class Mine(RequestContext):
         user: str = "nobody"
 
-        def get(self, key: str, fallback: Missing | None = None) -> Any:  # type: ignore[override]
+        def get(self, key: str, fallback: Missing | None = None) -> Any:
             return f"got {super().get(key, fallback)}"
 
         def scope(self, **values: Any) -> Scope:
@@ -77,11 +77,11 @@ def test_one_that_takes_the_same_arguments_is_an_override() -> None:
             return super().callback(*args, **kwargs)
 
         @staticmethod
-        def pop(name: str, default: Any = None) -> Any:  # type: ignore[override]
+        def pop(name: str, default: Any = None) -> Any:
             return "popped"
 
         @classmethod
-        def setdefault(cls, name: str, default: Any = None) -> Any:  # type: ignore[override]
+        def setdefault(cls, name: str, default: Any = None) -> Any:
             return "set"
 
     mine = Mine()
@@ -100,7 +100,7 @@ def test_one_from_a_mixin_may_be_an_override_and_one_that_tells_nothing_of_its_a
 
         pop = functools.partialmethod(get)
 
-    class Mine(Mixin, RequestContext):  # type: ignore[misc]
+    class Mine(Mixin, RequestContext):
         pass
 
     mine: Any = Mine()

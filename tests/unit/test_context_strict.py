@@ -132,7 +132,7 @@ def test_an_init_may_set_what_is_declared_alone() -> None:
 
     class Bad(Strict):
         def __init__(self) -> None:
-            self.request = "r1"  # type: ignore[attr-defined]
+            self.request = "r1"
 
     good = Good()
     with good.scope():
@@ -204,11 +204,12 @@ def test_a_per_request_that_the_class_gets_later_is_declared_too() -> None:
 
 
 def test_a_name_that_is_no_name_is_refused(ctx: Any) -> None:
+    five: Any = 5
     with ctx.scope():
         with pytest.raises(TypeError, match="attribute name must be string"):
-            setattr(ctx, 5, 1)  # type: ignore[call-overload]
+            setattr(ctx, five, 1)
         with pytest.raises(AttributeError, match="is strict and declares no 5"):
-            vars(ctx)[5] = 1  # type: ignore[index]
+            vars(ctx)[five] = 1
 
 
 def test_a_name_of_a_class_derived_from_str_is_taken_for_what_it_says(ctx: Any) -> None:

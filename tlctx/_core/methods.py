@@ -1,4 +1,4 @@
-"""The methods of a context: nothing may hide them, neither a value of a request nor what a subclass has by that name."""
+"""The methods of a context: no value of a request may hide one, and nothing else in a subclass."""
 
 from __future__ import annotations
 

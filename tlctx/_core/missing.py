@@ -41,8 +41,9 @@ def missing_attribute(cls: Any, name: str, namespace: Namespace) -> AttributeErr
 
 
 def _hint(cls: type, name: str, namespace: Namespace) -> str:
-    public = {other: value for other, value in class_attributes(cls).items() if not other.startswith("_") and other != name}
-    methods = [other for other, value in public.items() if is_method(value)]
+    public = {known: value for known, value in class_attributes(cls).items() if not known.startswith("_")}
+    public.pop(name, None)
+    methods = [known for known, value in public.items() if is_method(value)]
     if close := _closest(name, {*namespace, *public} - {*methods}):
         return f"did you mean {close!r}?"
     hint = "assign it before it is read"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from tlctx._core.errors import context_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 __all__ = ["Part", "check_stack", "enter", "run", "unfinished"]
@@ -69,7 +69,7 @@ def enter(
     if not (hasattr(cls, "__enter__") and hasattr(cls, "__exit__")):
         raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol")
     check_stack()
-    exits = iter((MethodType(cls.__exit__, cm), *after))
+    exits: Iterator[Callable[..., Any]] = iter((MethodType(cls.__exit__, cm), *after))
     part = Part(is_exit=True, may_suppress=may_suppress)
     parts.append(part)  # so that it is known from the moment it is entered
     try:

@@ -73,7 +73,7 @@ class ScopeBase:
         self._values, values = values, NO_VALUES  # so that no traceback shows them
         defaults, self.namespace = type(context)._local__defaults, ENDED
         self.namespace = namespace = Namespace(defaults) if type(defaults) is dict else defaults.make_namespace()
-        namespace.scope = self  # type: ignore[assignment]  # of its subclass
+        namespace.scope = self
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
         self._closer: FrameType | None = None  # the call that closes it
