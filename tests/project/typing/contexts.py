@@ -39,7 +39,7 @@ class Ctx(RequestContext):
 
 
 class Strict(RequestContext, strict=True):
-    tags: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list[str])
 
 
 class Wrong(RequestContext, strict="yes"):  # type: ignore[arg-type]
