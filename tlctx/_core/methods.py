@@ -120,7 +120,7 @@ def _takes_what(ours: Any, other: Any) -> bool:
     """Whether `other` can be called as `ours` can, a plain function."""
     try:
         signature = inspect.signature(without_annotations(getattr(other, "__func__", other)))
-    except (TypeError, ValueError):  # it tells nobody what it takes
+    except (NameError, TypeError, ValueError):  # it tells nobody what it takes
         return True
     for args, kwargs in _calls_of(ours):
         try:
