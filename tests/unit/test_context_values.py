@@ -136,6 +136,14 @@ def test_a_method_of_a_mixin_is_never_meant_either() -> None:
     assert "did you mean" not in str(caught.value)
 
 
+def test_a_key_that_is_no_name_is_left_out_of_what_may_be_meant(ctx: Ctx) -> None:
+    five: Any = 5
+    with ctx.scope():
+        vars(ctx)[five] = 5
+        with pytest.raises(AttributeError, match="did you mean 'user'"):
+            _ = ctx.usr  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("context", [tlctx.ctx, RequestContext()], ids=["tlctx.ctx", "RequestContext()"])
 def test_where_nothing_is_declared_nobody_is_told_to_declare(context: Any) -> None:
     with context.scope(), pytest.raises(AttributeError, match=r"has no 'user' in scope .*: assign it before") as caught:

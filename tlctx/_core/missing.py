@@ -44,7 +44,8 @@ def _hint(cls: type, name: str, namespace: Namespace) -> str:
     public = {known: value for known, value in class_attributes(cls).items() if not known.startswith("_")}
     public.pop(name, None)
     methods = [known for known, value in public.items() if is_method(value)]
-    if close := _closest(name, {*namespace, *public} - {*methods}):
+    values = {known for known in namespace if isinstance(known, str)}  # vars(ctx) takes any key
+    if close := _closest(name, values.union(public).difference(methods)):
         return f"did you mean {close!r}?"
     hint = "assign it before it is read"
     if not cls.__module__.startswith("tlctx._core."):
