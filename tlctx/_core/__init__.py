@@ -19,6 +19,8 @@ In reading order; each module imports only those above it, and the standard libr
     unleft           scopes that were entered by hand and never left
     scope            Scope: one request's life
     annotations      what a class annotates, read without evaluating it
+    methods          the methods of a context, which nothing may hide
+    missing          the errors about a name without a value, and one that is not declared
     fields           how the class of a context is read
     context          RequestContext
     per_request      values made on first use

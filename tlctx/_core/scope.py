@@ -115,9 +115,9 @@ class Scope(ScopeBase):
         """
         return self._enter_context(cm, may_suppress=True)
 
-    def _enter_context(self, cm: AbstractContextManager[T], *, may_suppress: bool) -> T:
+    def _enter_context(self, cm: AbstractContextManager[T], *after: Callable[..., object], may_suppress: bool) -> T:
         self._check_open(use := "entering a context manager")
-        value = teardown.enter(cm, self._parts, may_suppress=may_suppress)
+        value = teardown.enter(cm, self._parts, *after, may_suppress=may_suppress)
         self._run_if_late(use)
         return value
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from tlctx._core.errors import context_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 __all__ = ["Part", "check_stack", "enter", "run", "unfinished"]
@@ -41,7 +41,7 @@ class Part:
 
     def __init__(self, *calls: Callable[..., Any], is_exit: bool = False, may_suppress: bool = True) -> None:
         self.calls = iter(calls)
-        """Yields the call once; it is empty from the moment the call begins."""
+        """Yields each call once; it is empty from the moment the last one begins."""
         self.value: Any = None  # what the context manager gave
         self.is_exit = is_exit
         self.may_suppress = may_suppress
@@ -58,13 +58,18 @@ class Part:
         return self.may_suppress and any(results)
 
 
-def enter(cm: AbstractContextManager[T], parts: list[Part], *, may_suppress: bool = True) -> T:
-    """Enter `cm`, and add its exit to `parts`. Raises TypeError if it is no context manager."""
+def enter(
+    cm: AbstractContextManager[T], parts: list[Part], *after: Callable[..., object], may_suppress: bool = True
+) -> T:
+    """Enter `cm`, and add its exit to `parts`. What is in `after` is called next, with the arguments of an exit.
+
+    Raises TypeError if it is no context manager.
+    """
     cls = type(cm)
     if not (hasattr(cls, "__enter__") and hasattr(cls, "__exit__")):
         raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol")
     check_stack()
-    exits = iter((MethodType(cls.__exit__, cm),))
+    exits: Iterator[Callable[..., Any]] = iter((MethodType(cls.__exit__, cm), *after))
     part = Part(is_exit=True, may_suppress=may_suppress)
     parts.append(part)  # so that it is known from the moment it is entered
     try:

@@ -14,6 +14,7 @@
     each(str_close_late, "_close_late") \
     each(str_close_unfinished, "_close_unfinished") \
     each(str_close_unleft, "close_unleft") \
+    each(str_declared, "_local__declared") \
     each(str_defaults, "_local__defaults") \
     each(str_dict, "__dict__") \
     each(str_empty, "") \
@@ -26,6 +27,7 @@
     each(str_leave, "leave") \
     each(str_local, "local") \
     each(str_make_dict, "_local__make_dict") \
+    each(str_make_namespace, "make_namespace") \
     each(str_name, "name") \
     each(str_obj, "obj") \
     each(str_on_close, "_on_close") \
@@ -54,6 +56,7 @@
     each(iterator_type) \
     each(bound_type) \
     each(namespace_type) \
+    each(strict_type)             /* of the namespaces that take declared names alone */ \
     each(ended_type)
 #define OBJECTS(each) \
     each(modules)                 /* sys.modules, which the interpreter loses before the last of our objects goes */ \

@@ -66,14 +66,14 @@ class ScopeBase:
         self.started = monotonic()
         self.thread = 0
         self.source = source
-        self._label: str | tuple[Any, ...]
         if len(label) == 2 and type(label) is tuple:
             self._label = source.get(label[0]), source.get(label[1])
         else:
             self._label = label if isinstance(label, str) else tuple(map(source.get, label))
-        self._values = values
-        self.namespace = namespace = Namespace(type(context)._local__defaults)
-        namespace.scope = self  # type: ignore[assignment]  # of its subclass
+        self._values, values = values, NO_VALUES  # so that no traceback shows them
+        defaults, self.namespace = type(context)._local__defaults, ENDED
+        self.namespace = namespace = Namespace(defaults) if type(defaults) is dict else defaults.make_namespace()
+        namespace.scope = self
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
         self._closer: FrameType | None = None  # the call that closes it
@@ -286,6 +286,8 @@ class ScopeBase:
         if _observers:
             observers.notify_end(self, error)
 
+    namespace: Namespace
+    _label: str | tuple[Any, ...]
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
     _detach: Callable[[], None]
