@@ -92,7 +92,7 @@ def pure(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
     """Run every fault on the usual servers, and the soak in short; on the first Python the naive controls too."""
-    session.install("-e", ".[test]", "uwsgi")
+    session.install("-e", ".[test,servers]", "uwsgi")
     controls = "" if session.python == PYTHONS[0] else " and not control"
     pytest(session, "-m", f"servers{controls}", "-k", f"not ({MORE_SERVERS})")
 
@@ -100,7 +100,7 @@ def servers(session: nox.Session) -> None:
 @nox.session
 def more_servers(session: nox.Session) -> None:
     """Run every fault on the servers of event loops, and in Apache; `-- -m servers` adds their naive controls."""
-    session.install("-e", ".[test]", *group("servers"))
+    session.install("-e", ".[test]", *group("more_servers"))
     pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
 
 
@@ -138,13 +138,14 @@ def debug(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types: ruff, mypy, and pyright on code as users write it."""
+    """Check style and types: ruff, mypy, and pyright on code as users write it; and the workflows."""
     session.install("-e", ".[dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("basedpyright")
     session.run("pre-commit", "validate-config")
+    pytest(session, "-q", "-m", "lint", "tests/project")
 
 
 @nox.session
@@ -171,7 +172,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Check that the benchmarks work; with arguments, measure: `-- --help` says what."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test,benchmarks]")
     if session.posargs:
         session.run("python", "tests/benchmarks/compare.py", *session.posargs)
     else:
