@@ -96,7 +96,7 @@ def pure(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
-    """Run every fault on the usual servers, the notebook on PostgreSQL, and the soak; on the first Python the controls."""
+    """Run every fault on the usual servers, the notebook on PostgreSQL, the soak; on the first Python the controls."""
     session.install("-e", ".[test,servers]", "uwsgi")
     controls = "" if session.python == PYTHONS[0] else " and not control"
     pytest(session, "-m", f"servers{controls}", "-k", f"not ({MORE_SERVERS})")
