@@ -200,7 +200,7 @@ class ScopeBase:
                 if (result is None or type(result) is list) and self.close_if_idle():
                     return result
                 result = wrap(result, self, note)
-                return result  # by its name it stays until the scope has ended, if `unbind` is struck
+                return result  # noqa: RET504  # the name keeps it until the scope has ended, if `unbind` is struck
             except BaseException as error:
                 self._error = error
                 result, args = None, ()  # so that no traceback shows them
