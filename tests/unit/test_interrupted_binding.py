@@ -156,9 +156,7 @@ def test_a_step_that_is_struck_as_it_is_over_ends_its_request_with_that(struck: 
     body.close()
 
 
-def test_a_step_that_failed_and_is_struck_then_ends_its_request_with_its_own_error(
-    struck: Any, log: list[str]
-) -> None:
+def test_a_step_that_failed_and_is_struck_then_ends_its_request_with_its_own_error(struck: Any, log: list[str]) -> None:
     body = streaming(log, Boom())
     next(body)
     with struck("unbind"), pytest.raises(Boom):
