@@ -199,7 +199,8 @@ class ScopeBase:
                 result = function(*args)
                 if (result is None or type(result) is list) and self.close_if_idle():
                     return result
-                return wrap(result, self, note)
+                result = wrap(result, self, note)
+                return result  # noqa: RET504  # the name keeps it until the scope has ended, if `unbind` is struck
             except BaseException as error:
                 self._error = error
                 result, args = None, ()  # so that no traceback shows them
@@ -215,6 +216,7 @@ class ScopeBase:
                 self.restore(displaced)
             if self.namespace is not ENDED:
                 on_error(self._error or error, self)
+            result = None  # as above
             raise
 
     def __enter__(self) -> Self:
