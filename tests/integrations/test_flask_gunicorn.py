@@ -52,7 +52,7 @@ def ask(port: int, method: str, path: str) -> tuple[int, Any]:
         connection.close()
 
 
-@pytest.mark.parametrize("pairs", [A_FEW, pytest.param(MANY, marks=pytest.mark.servers)])
+@pytest.mark.parametrize("pairs", [A_FEW, pytest.param(MANY, marks=[pytest.mark.servers, pytest.mark.timeout(900)])])
 def test_a_row_that_was_committed_at_the_end_of_a_post_is_there_for_the_next_request(port: int, pairs: int) -> None:
     stale = []
     for number in range(pairs):
