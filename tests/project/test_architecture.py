@@ -16,8 +16,8 @@ import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
 CORE = ["errors", "threads", "namespace", "flows", "observers", "_py.attributes", "_py.local", "_py.scope", "_py.body",
-        "_py.bound", "implementation", "propagation", "teardown", "reports", "unleft", "scope", "annotations", "fields",
-        "context", "making", "per_request"]  # fmt: skip
+        "_py.bound", "implementation", "propagation", "teardown", "reports", "unleft", "scope", "early", "annotations",
+        "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
 MIDDLEWARE = ("wsgi.py", "_bodies.py")

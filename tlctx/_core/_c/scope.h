@@ -255,7 +255,8 @@ note_error(scopeobject *self)
 static PyObject *
 wrap_result(scopeobject *self, PyObject *result, PyObject *wrap, PyObject *note)
 {
-    int closed = result == Py_None || PyList_CheckExact(result) ? close_if_idle(self) : 0;
+    int no_code_left = result == Py_None || PyList_CheckExact(result) || self->closes_early;
+    int closed = no_code_left ? close_if_idle(self) : 0;
     if (closed <= 0) {
         PyObject *arguments[] = {result, (PyObject *)self, note};
         Py_SETREF(result, closed < 0 ? NULL : PyObject_Vectorcall(wrap, arguments, 3, NULL));
@@ -487,6 +488,7 @@ static PyMemberDef scope_members[] = {
     {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
     {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
     {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
+    {"closes_early", T_BOOL, offsetof(scopeobject, closes_early), 0, NULL},
     {"_by_generator", T_BOOL, offsetof(scopeobject, by_generator), READONLY, NULL},
     {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},

@@ -133,6 +133,7 @@ typedef struct {
     int64_t started;              /* nanoseconds */
     char in_loop, attached;
     char by_generator;            /* a generator entered it, which may leave it in another request */
+    char closes_early;            /* no code of the request runs after the application's call */
 } scopeobject;
 
 /* ScopedIterator */
@@ -142,6 +143,7 @@ typedef struct {
     PyObject *iterable, *iterator;
     PyObject *owner;              /* the body that this is an iterator of, if it is one */
     scopeobject *scope;
+    char exhausted;               /* it was read to its end */
 } iteratorobject;
 
 /* bound */

@@ -48,7 +48,7 @@ class ScopeBase:
 
     __slots__ = (
         "__weakref__", "_attached", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop", "_label",
-        "_parts", "_resume", "_values", "context", "namespace", "serial", "source", "started", "thread",
+        "_parts", "_resume", "_values", "closes_early", "context", "namespace", "serial", "source", "started", "thread",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,7 @@ class ScopeBase:
         self._by_generator = False  # whether a generator entered it, which may leave it in another request
         self._attached = False  # whether entering attached it to the context variable, in a coroutine
         self._in_loop = False  # whether it was bound by code that an event loop runs
+        self.closes_early = False
 
     @property
     def ended(self) -> bool:
@@ -191,7 +192,8 @@ class ScopeBase:
     def call(self, wrap: Any, on_error: Any, note: Any, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
-        After a list, or None, no code of the request is left to run: a scope without a teardown is closed at once.
+        After a list, or None, or where it closes early, no code of the request is left to run: a scope without a
+        teardown is closed at once.
         Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,
         `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
         """
@@ -200,7 +202,7 @@ class ScopeBase:
             try:
                 displaced = self.bind()
                 result = function(*args)
-                if (result is None or type(result) is list) and self.close_if_idle():
+                if (result is None or type(result) is list or self.closes_early) and self.close_if_idle():
                     return result
                 return wrap(result, self, note)
             except BaseException as error:
