@@ -92,9 +92,9 @@ def statement(code: str, subject: Any) -> Run:
     return timeit.Timer(code, "o = subject", globals={"subject": subject}).timeit
 
 
-def calling(function: Callable[[], object]) -> Run:
+def calling(function: Callable[[], object], clock: Callable[[], float] = timeit.default_timer) -> Run:
     """Calls `function` in a loop, with the garbage collector on: what it leaves to collect is part of its cost."""
-    return timeit.Timer("o()", "import gc; gc.enable(); o = subject", globals={"subject": function}).timeit
+    return timeit.Timer("o()", "import gc; gc.enable(); o = subject", clock, globals={"subject": function}).timeit
 
 
 def loops(run: Run, seconds: float) -> int:

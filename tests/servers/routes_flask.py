@@ -12,7 +12,7 @@ from servers.state import ctx, event, use
 from tlctx.flask import TLCtx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 flask_app = Flask(__name__)
 if state.tlctx_serves:
@@ -68,4 +68,6 @@ def flask_streams() -> Response:
     return Response(stream_with_context(pieces(request.args["tag"], 3)))
 
 
-FLASK_ROUTES = {"flask_answers": ends_early, "flask_teardown_raises": ends_early, "flask_streams": flask_app}
+FLASK_ROUTES: dict[str, Callable[..., Any]] = {
+    "flask_answers": ends_early, "flask_teardown_raises": ends_early, "flask_streams": flask_app,
+}  # fmt: skip
