@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import socket
 from pathlib import Path
@@ -22,7 +23,8 @@ WORKERS = {
     "gthread": ("--worker-class=gthread", "--threads=4"),
     "sync": ("--worker-class=sync", "--threads=1"),
 }
-A_FEW, MANY = 100, 2000
+A_FEW, MANY = 60, 2000
+new_number = itertools.count(1).__next__
 
 
 @contextlib.contextmanager
@@ -34,9 +36,15 @@ def serving(directory: Path, *options: str) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(params=WORKERS)
-def port(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[int]:
-    with serving(tmp_path, "--workers=2", *WORKERS[request.param]) as port:
+@pytest.fixture(scope="module", params=WORKERS)
+def port(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[int]:
+    with serving(tmp_path_factory.mktemp(request.param), "--workers=2", *WORKERS[request.param]) as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def port_of_one_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with serving(tmp_path_factory.mktemp("one"), *WORKERS["gthread"]) as port:
         yield port
 
 
@@ -55,7 +63,8 @@ def ask(port: int, method: str, path: str) -> tuple[int, Any]:
 @pytest.mark.parametrize("pairs", [A_FEW, pytest.param(MANY, marks=[pytest.mark.servers, pytest.mark.timeout(900)])])
 def test_a_row_that_was_committed_at_the_end_of_a_post_is_there_for_the_next_request(port: int, pairs: int) -> None:
     stale = []
-    for number in range(pairs):
+    for _ in range(pairs):
+        number = new_number()
         assert ask(port, "POST", f"/parents/{number}") == (201, {"added": number})
         if ask(port, "GET", f"/parents/{number}") != (200, {"found": True}):
             stale.append(number)
@@ -63,30 +72,31 @@ def test_a_row_that_was_committed_at_the_end_of_a_post_is_there_for_the_next_req
 
 
 def test_a_commit_that_fails_is_the_servers_500_and_no_error_handlers(port: int) -> None:
-    assert ask(port, "POST", "/parents/1") == (201, {"added": 1})
-    assert ask(port, "POST", "/children/1") == (201, {"added": 1})
-    status, body = ask(port, "POST", "/children/2")
+    parent = new_number()
+    assert ask(port, "POST", f"/parents/{parent}") == (201, {"added": parent})
+    assert ask(port, "POST", f"/children/{parent}") == (201, {"added": parent})
+    status, body = ask(port, "POST", f"/children/{new_number()}")
     assert status == 500
     assert "<h1><p>Internal Server Error</p></h1>" in body
     assert ask(port, "GET", "/children") == (200, {"children": 1})
 
 
-def test_a_commit_that_fails_is_counted_once(tmp_path: Path) -> None:
-    with serving(tmp_path) as port:
-        assert ask(port, "POST", "/children/1")[0] == 500
-        assert ask(port, "GET", "/counters") == (200, [0, 1, 0])
+def test_a_commit_that_fails_is_counted_once(port_of_one_worker: int) -> None:
+    assert ask(port_of_one_worker, "GET", "/counters") == (200, [0, 0, 0])
+    assert ask(port_of_one_worker, "POST", f"/children/{new_number()}")[0] == 500
+    assert ask(port_of_one_worker, "GET", "/counters") == (200, [0, 1, 0])
 
 
-def test_clients_that_read_a_large_answer_slowly_hold_no_connection_of_the_pool(tmp_path: Path) -> None:
-    with serving(tmp_path, *WORKERS["gthread"]) as port, contextlib.ExitStack() as readers:
+def test_clients_that_read_a_large_answer_slowly_hold_no_connection_of_the_pool(port_of_one_worker: int) -> None:
+    with contextlib.ExitStack() as readers:
         for _ in range(CONNECTIONS):
             reader = readers.enter_context(socket.socket())
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             reader.settimeout(PATIENCE)
-            reader.connect(("127.0.0.1", port))
+            reader.connect(("127.0.0.1", port_of_one_worker))
             reader.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
             head = reader.recv(1024)  # and nothing more of its many megabytes
             assert head.startswith(b"HTTP/1.1 200 ")
             assert f"Content-Length: {MEGABYTES << 20}".encode() in head
         for _ in range(2 * CONNECTIONS):
-            assert ask(port, "GET", "/children") == (200, {"children": 0})
+            assert ask(port_of_one_worker, "GET", "/children") == (200, {"children": 0})
