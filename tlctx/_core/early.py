@@ -14,18 +14,26 @@ if TYPE_CHECKING:
 __all__ = ["close_early"]
 
 
-def close_early(context: RequestContext) -> None:
+def close_early(context: RequestContext) -> Scope:
     """Have the current request of `context` end when the application's call returns, before the first byte goes out.
 
     Code of the request, or of its framework, calls this to say that the body runs no code that uses the context. The
     middleware then returns the body to the server as it is, and what the teardown raises is the server's 500. Without
-    this, the end of any body but a list is its `close()`, after the last byte.
+    this, the end of any body but a list is its `close()`, after the last byte. Returns the request's scope.
 
     Raises OutsideRequestError where no request runs.
     """
-    scope: Scope | None = namespace_of(context).check("closing early").scope
-    while scope is not None:
-        request = scope
-        outer = nearest_open(scope._displaced)  # of one that was entered by hand, inside the request's
-        scope = None if outer is None else outer.scope
-    request.closes_early = True
+    scope: Scope | None = vars(context).scope  # type: ignore[attr-defined]
+    if scope is None or scope.ended:
+        scope = namespace_of(context).check("closing early").scope
+    if scope._displaced is not None:  # type: ignore[union-attr]
+        scope = _request_around(scope)  # type: ignore[arg-type]
+    scope.closes_early = True  # type: ignore[union-attr]
+    return scope  # type: ignore[return-value]
+
+
+def _request_around(scope: Scope) -> Scope:
+    """The scope of the request inside of which this one was entered by hand, or itself."""
+    while (outer := nearest_open(scope._displaced)) is not None and outer.scope is not None:
+        scope = outer.scope
+    return scope

@@ -128,6 +128,7 @@ typedef struct {
     PyObject *weakrefs;
     implobject *impl;
     PyObject *context, *source, *label, *namespace, *resume, *displaced, *error, *values, *parts, *thread;
+    PyObject *made;               /* what per_request methods have made, a dict, or NULL */
     PyObject *closer;             /* the frame of the call that closes it, or NULL */
     unsigned long long serial;
     int64_t started;              /* nanoseconds */

@@ -48,7 +48,8 @@ class ScopeBase:
 
     __slots__ = (
         "__weakref__", "_attached", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop", "_label",
-        "_parts", "_resume", "_values", "closes_early", "context", "namespace", "serial", "source", "started", "thread",
+        "_made", "_parts", "_resume", "_values", "closes_early", "context", "namespace", "serial", "source", "started",
+        "thread",
     )  # fmt: skip
 
     def __init__(
@@ -79,13 +80,13 @@ class ScopeBase:
         namespace.scope = self  # type: ignore[assignment]  # of its subclass
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
+        self._made: dict[str, Any] = {}  # what per_request methods have made
         self._closer: FrameType | None = None  # the call that closes it
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
         self._by_generator = False  # whether a generator entered it, which may leave it in another request
         self._attached = False  # whether entering attached it to the context variable, in a coroutine
-        self._in_loop = False  # whether it was bound by code that an event loop runs
-        self.closes_early = False
+        self.closes_early = self._in_loop = False  # the latter: whether code that an event loop runs has bound it
 
     @property
     def ended(self) -> bool:
@@ -275,10 +276,12 @@ class ScopeBase:
         if namespace is ENDED:
             return
         namespace.__class__, self.namespace = EndedNamespace, ENDED
-        kept = (self._resume, self._error, self._values, self.source)  # their finalizers may run code, when it is over
+        # Their finalizers may run code, when it is over.
+        kept = (self._resume, self._error, self._values, self.source, self._made)
         self.source = self._closer = None
         self._values = NO_VALUES
         self._error = self._resume = None
+        self._made = {}
         _clear(namespace)
         del kept
         if self._parts:
