@@ -86,6 +86,16 @@ def newer(session: nox.Session, version: str) -> None:
     session.run(program, version, "sh", "-ec", "; ".join(commands), external=True, env={"CI": ""})
 
 
+@nox.session
+def oldest_flask(session: nox.Session) -> None:
+    """Run the tests of Flask on the oldest Flask that is allowed, with the werkzeug of its time."""
+    session.install(*group("quick"), *group("oldest_flask"))
+    session.install("--no-build-isolation", "--no-deps", "-e", ".")
+    tests = sorted(map(str, Path("tests/integrations").glob("test_flask*.py")))
+    its_debugger = "ignore:Deprecated in 3.13"
+    pytest(session, "-q", "-W", its_debugger, *tests, env={"CI": ""})
+
+
 @nox.session(python=PYTHONS)
 def pure(session: nox.Session) -> None:
     """Run the same on an installation without the C accelerator."""

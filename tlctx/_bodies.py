@@ -12,8 +12,11 @@ How the scope ends depends on what the app returned:
     any other iterable       wrapped in a `_Body`, which binds the scope around each step; its `close` ends the scope
     an exception             the scope ends with it, and it goes on to the server
 
+Where the request's code has called `close_early`, every body is treated as a list is.
+
 A server that drops a body without closing it (gunicorn does when its access log raises, werkzeug when the client is
-gone) leaves the end to the collector: the finalizers here close what is left, and report it.
+gone) leaves the end to the collector: the finalizers here close what is left, and report it unless the body was read to
+its end.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ _INERT = (list, tuple, bytes, str, type(None))
 def wrap_body(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterable[bytes]:
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     try:
+        if scope.closes_early:
+            _close(scope)
+            return body
         if type(body) is GeneratorType:
             return _Body(body, scope)
         if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
@@ -90,7 +96,10 @@ class _Body(ScopedIterator):
     def _on_drop(self) -> None:
         body: Any = self._iterable
         close = body.close_body if type(body) is _ClosedBody else getattr(body, "close", None)
-        _close_dropped(self._scope, close)
+        if self._exhausted:
+            _close_abandoned(self._scope, close)
+        else:
+            _close_dropped(self._scope, close)
 
 
 class _ClosedBody:
@@ -201,7 +210,7 @@ def close_after(error: BaseException, scope: Scope) -> None:
 
 
 def _close_dropped(scope: Scope, close: Any) -> None:
-    """End the scope of a body that the collector found unclosed, on whatever thread that is."""
+    """End the scope of a body that the collector found unclosed, on whatever thread that is, and report it."""
     try:
         report_dropped_body(scope)
     finally:  # also where logging is gone already, as the interpreter ends

@@ -14,13 +14,29 @@ it once:
 
 Where there is just one block of code, `with scope:` does all of it, and no exception from outside, a signal handler's,
 can come in between. Where one strikes `close()` itself, call it again: it goes on where it stopped.
+
+A framework that hands its answers over as iterables of its own says with `close_early` which of them run no code.
 """
 
 from __future__ import annotations
 
+from tlctx._core.copying import assigned_values
+from tlctx._core.early import close_early
 from tlctx._core.implementation import bound
 from tlctx._core.observers import Observer, add_observer, remove_observer
 from tlctx._core.propagation import propagate
+from tlctx._core.reports import report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
-__all__ = ["Observer", "Scope", "add_observer", "bound", "open_scopes", "propagate", "remove_observer"]
+__all__ = [
+    "Observer",
+    "Scope",
+    "add_observer",
+    "assigned_values",
+    "bound",
+    "close_early",
+    "open_scopes",
+    "propagate",
+    "remove_observer",
+    "report_failed_teardown",
+]

@@ -59,8 +59,9 @@ class ContextMiddleware:
         outer: tuple[Scope, ...] | None = None
         if _ENVIRON_KEY in environ:
             outer = environ[_ENVIRON_KEY]
-            if _is_same_request(environ, Scope.current(self.ctx), outer):
-                return self.app(environ, start_response)
+            current = Scope.current(self.ctx)
+            if current is not None and _is_same_request(environ, current, outer):
+                return self._join(current, environ, start_response)
         scope = Scope(self.ctx, environ, _LABEL)
         environ[_ENVIRON_KEY] = (scope,) if outer is None else (*outer, scope)
         file_wrapper = environ.get("wsgi.file_wrapper")
@@ -69,6 +70,10 @@ class ContextMiddleware:
         app = self.app if self._starts_empty else self._initialize_and_call
         body: Iterable[bytes] = scope.call(wrap_body, close_after, file_wrapper, app, environ, start_response)
         return body
+
+    def _join(self, scope: Scope, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request that runs in `scope` already, which another middleware has opened."""
+        return self.app(environ, start_response)
 
     def _watch(self, environ: WSGIEnvironment, file_wrapper: Any) -> Any:
         """The server's file wrapper; where it is a function, one in its place that remembers what it made."""
@@ -97,9 +102,9 @@ def _check_arguments(app: object, ctx: object, initialize: object) -> None:
         raise TypeError(f"initialize must be a function of the environ, not {type(initialize).__name__}")
 
 
-def _is_same_request(environ: WSGIEnvironment, current: Scope | None, scopes: tuple[Scope, ...]) -> bool:
+def _is_same_request(environ: WSGIEnvironment, current: Scope, scopes: tuple[Scope, ...]) -> bool:
     """Whether `environ` comes from the request that is served already, and not from one made inside it."""
-    if current is None or current not in scopes:
+    if current not in scopes:
         return False
     outer = current.source
     return environ is outer or (

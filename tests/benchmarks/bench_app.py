@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,59 @@ def flask_with_context() -> Any:
     return app
 
 
+def greeting_app(before: Callable[[], None], view: Callable[[], str]) -> Any:
+    """A Flask app whose requests run both functions."""
+    app = load("flask").Flask("bench_app")
+    app.before_request(before)
+    app.add_url_rule("/", "greeting", view)
+    return app
+
+
+def greeting_nobody() -> Any:
+    return greeting_app(lambda: None, lambda: "Hello, ann!")
+
+
+def greeting_with_g() -> Any:
+    g = load("flask").g
+
+    def sign_in() -> None:
+        g.user = "ann"
+
+    return greeting_app(sign_in, lambda: f"Hello, {g.user}!")
+
+
+def greeting_with_context() -> Any:
+    def sign_in() -> None:
+        ctx.user = "ann"
+
+    app = greeting_app(sign_in, lambda: f"Hello, {ctx.user}!")
+    load("tlctx.flask").TLCtx(app, ctx)
+    return app
+
+
+GREETINGS: dict[str, Callable[[], Any]] = {
+    "bare": greeting_nobody,
+    "bare again": greeting_nobody,
+    "flask.g": greeting_with_g,
+    "TLCtx": greeting_with_context,
+}
+"""The same request of Flask; `bare` has a `before_request` function that does nothing."""
+
+
+def metered(app: Any) -> Any:
+    """The app; under /used the CPU seconds of this process, and how many requests it has served."""
+    served = itertools.count()
+
+    def meter(environ: Any, start_response: Any) -> Any:
+        number = next(served)
+        if environ["PATH_INFO"] != "/used":
+            return app(environ, start_response)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"{time.process_time()} {number}".encode()]
+
+    return meter
+
+
 APPS: dict[str, Callable[[str], Any]] = {
     "bare": bare,
     "tlctx": lambda path: tlctx.ContextMiddleware(bare(path), ctx),
@@ -64,3 +119,7 @@ APPS: dict[str, Callable[[str], Any]] = {
 
 def make(name: str, path: str) -> Any:
     return APPS[name](path)
+
+
+def make_metered(name: str) -> Any:
+    return metered(GREETINGS[name]())

@@ -7,6 +7,7 @@ round's, and the figure is the median of the rounds.
 
 from __future__ import annotations
 
+import math
 import statistics
 import timeit
 from collections.abc import Callable, Iterable, Sequence
@@ -56,6 +57,9 @@ class Figure:
     rounds: int
     lost: int
     """Rounds in which a side was not above the floor."""
+    low: float | None = None
+    """The ends of the interval that has the true median in 95 of 100 cases."""
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Row:
     problem: str = ""
     """Why there is no figure."""
     more_is_better: bool = False
+    close: bool = False
+    """Whether the sides are so close that the median's interval says more than the quartiles."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,9 @@ def statement(code: str, subject: Any) -> Run:
     return timeit.Timer(code, "o = subject", globals={"subject": subject}).timeit
 
 
-def calling(function: Callable[[], object]) -> Run:
+def calling(function: Callable[[], object], clock: Callable[[], float] = timeit.default_timer) -> Run:
     """Calls `function` in a loop, with the garbage collector on: what it leaves to collect is part of its cost."""
-    return timeit.Timer("o()", "import gc; gc.enable(); o = subject", globals={"subject": function}).timeit
+    return timeit.Timer("o()", "import gc; gc.enable(); o = subject", clock, globals={"subject": function}).timeit
 
 
 def loops(run: Run, seconds: float) -> int:
@@ -127,9 +133,10 @@ def figure(rounds: Iterable[Sequence[float]]) -> Figure:
     lost = len(floors) - len(ratios)
     found = (None,) * 5 if lost > LOST * len(floors) else five_numbers(ratios)
     middle, lowest, lower, upper, highest = found
+    low, high = interval(ratios) if middle is not None else (None, None)
     return Figure(
         middle, lowest, lower, upper, highest,
-        statistics.median(ours), statistics.median(theirs), statistics.median(floors), len(floors), lost,
+        statistics.median(ours), statistics.median(theirs), statistics.median(floors), len(floors), lost, low, high,
     )  # fmt: skip
 
 
@@ -137,6 +144,19 @@ def five_numbers(values: list[float]) -> tuple[float, float, float, float, float
     """Median, lowest, both quartiles, highest."""
     lower, middle, upper = statistics.quantiles(values * 2 if len(values) == 1 else values, n=4, method="inclusive")
     return middle, min(values), lower, upper, max(values)
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Where the true median is in 95 of 100 cases, by the ranks alone: whatever the values' distribution is.
+
+    The number of values below the true median is that of heads in as many tosses of a coin.
+    """
+    number, outside, left_out = len(values), 0.0, 0
+    while (outside := outside + math.comb(number, left_out) / 2**number) <= 0.025:
+        left_out += 1
+    ranked = sorted(values)
+    first = max(left_out - 1, 0)
+    return ranked[first], ranked[number - 1 - first]
 
 
 def compare(floor: Run, ours: Run, theirs: Run, effort: Effort) -> Figure:

@@ -30,6 +30,7 @@ class Comparison:
     unit: str
     more_is_better: bool
     problem: str = ""
+    close: bool = False
     implementations: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(IMPLEMENTATIONS))
 
     @property
@@ -45,6 +46,7 @@ def merge(rows: list[dict[str, Any]]) -> list[Comparison]:
         key = row["group"], row["work"], row["rival"]
         one = found.setdefault(key, Comparison(*key, row["unit"], row["more_is_better"]))
         one.problem = one.problem or row["problem"]
+        one.close = row.get("close", False)
         one.implementations[row["implementation"]] = row["figure"]
     works = list(dict.fromkeys((group, work) for group, work, _ in found))
     return sorted(found.values(), key=lambda one: works.index((one.group, one.work)))
@@ -118,16 +120,19 @@ def cells(one: Comparison) -> list[str]:
     if one.problem:
         return [f"  {one.rival}: {one.problem}"]
     figures = [one.implementations[name] for name in IMPLEMENTATIONS]
-    ratios = [cell for figure in figures for cell in ratio_cells(figure)]
+    ratios = [cell for figure in figures for cell in ratio_cells(figure, close=one.close)]
     ours = [amount(net(figure, "ours"), one.unit) for figure in figures]
     return [f"  {one.rival}", *ratios, *ours, amount(one.theirs, one.unit)]
 
 
-def ratio_cells(figure: dict[str, Any] | None) -> tuple[str, str]:
+def ratio_cells(figure: dict[str, Any] | None, *, close: bool = False) -> tuple[str, str]:
+    """The ratio, and where it lies: most rounds, or in a close race the median with 95 % certainty."""
     if figure is None:
         return "", ""
     if figure["ratio"] is None:
         return NOISE, ""
+    if close:
+        return f"{figure['ratio']:.3f}", f"95%: {figure['low']:.3f}-{figure['high']:.3f}"
     return number(figure["ratio"]), f"{number(figure['lower_quartile'])}-{number(figure['upper_quartile'])}"
 
 

@@ -23,6 +23,7 @@ LOCALS = [
     "threading.local, in C", "_threading_local", "ContextVar", "werkzeug Local", "werkzeug LocalProxy", "flask.g",
     "asgiref Local", "gevent local", "attribute of a plain object",
 ]  # fmt: skip
+FLASK = ["TLCtx, against bare", "TLCtx, against flask.g", "flask.g, against bare", "bare, against bare again"]
 MIDDLEWARE = ["werkzeug LocalManager", "OpenTelemetry (SDK, no exporter)", "Sentry (no traces, sends nothing)"]
 EXPECTED = {
     "attributes": {
@@ -45,6 +46,10 @@ EXPECTED = {
         "middleware, stream of 1 chunk": MIDDLEWARE,
         "middleware, stream of 100 chunks": MIDDLEWARE,
         "middleware, file body": MIDDLEWARE,
+    },
+    "flask": {
+        "a Flask request": FLASK,
+        "CPU of a Flask request, gunicorn gthread": FLASK,
     },
     "servers": {
         "requests/s, gunicorn gthread": ["bare app", "werkzeug LocalManager", "Flask without TLCtx"],
@@ -146,6 +151,20 @@ def test_the_floor_is_subtracted_from_both_sides() -> None:
 def test_a_figure_is_the_median_of_the_rounds_with_its_spread() -> None:
     found = measure.figure([(1, 1 + ratio, 2) for ratio in (5, 1, 4, 2, 3)])
     assert (found.lowest, found.lower_quartile, found.ratio, found.upper_quartile, found.highest) == (1, 2, 3, 4, 5)
+
+
+def test_the_interval_leaves_out_as_many_at_each_end_as_fall_there_in_five_of_a_hundred_cases() -> None:
+    assert measure.interval([3.0, 1.0, 2.0, 5.0, 4.0]) == (1, 5)
+    assert measure.interval([float(number) for number in range(1, 7)]) == (1, 6)
+    assert measure.interval([float(number) for number in range(1, 16)]) == (4, 12)
+    assert measure.interval([float(number) for number in range(1, 102)]) == (41, 61)
+    found = measure.figure([(1, 1 + number / 10, 2) for number in range(10, 25)])
+    assert (found.low, found.high) == pytest.approx((1.3, 2.1))
+
+
+def test_sides_that_are_close_show_the_interval_of_their_median() -> None:
+    (one,) = report.merge([row("c", 1.0123, close=True)])
+    assert report.cells(one)[:3] == ["  theirs", "1.012", "95%: 1.012-1.012"]
 
 
 def test_one_round_is_a_figure_too() -> None:

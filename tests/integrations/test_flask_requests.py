@@ -74,9 +74,9 @@ def test_two_contexts_that_claim_to_be_equal_may_serve_one_app(app: Flask) -> No
         def __eq__(self, other: object) -> bool:
             return True
 
-    TLCtx(app, Equal())
+    TLCtx(app, Equal(), name="first")
     second = Equal()
-    TLCtx(app, second, lambda environ: {"user": "of the second"})
+    TLCtx(app, second, lambda environ: {"user": "of the second"}, name="second")
     app.add_url_rule("/", view_func=lambda: second.user)  # type: ignore[attr-defined]
     assert app.test_client().get("/").text == "of the second"
 
@@ -175,6 +175,7 @@ def test_a_file_is_sent(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
     app.add_url_rule("/", view_func=lambda: ctx.work and send_file(io.BytesIO(b"content"), "text/plain"))
     answer = app.test_client().get("/")
     assert (answer.data, answer.content_length) == (b"content", 7)
+    answer.close()
     assert log == ["done for nobody"]
 
 

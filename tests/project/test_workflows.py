@@ -116,6 +116,12 @@ def test_every_list_of_pythons_is_the_same() -> None:
         assert job["strategy"]["matrix"].get("python", pythons) == pythons
 
 
+def test_the_flask_that_is_tested_as_the_oldest_is_the_oldest_that_is_allowed() -> None:
+    (allowed,) = PROJECT["project"]["optional-dependencies"]["flask"]
+    oldest, *_ = PROJECT["dependency-groups"]["oldest_flask"]
+    assert oldest == f"flask[async]=={allowed.removeprefix('flask>=')}.0"
+
+
 def test_one_version_of_the_linter_is_named_everywhere() -> None:
     pinned = PROJECT["tool"]["ruff"]["required-version"]
     (installed,) = (name for name in PROJECT["project"]["optional-dependencies"]["dev"] if name.startswith("ruff"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from servers import state
 from servers.bodies import KINDS, a_body_that_fails
 from servers.routes import applied_twice, served
+from servers.routes_flask import FLASK_ROUTES
 from servers.state import PATIENCE, event
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def close_on_another_thread(body: Any) -> None:
 
 def close_never(body: Any) -> None:
     state.kept["body"] = body
+
+
+def close_never_again(body: Any) -> None:
+    """Drop a body that has given all that it has."""
 
 
 def stream_ending_with(close: Callable[[Any], None]) -> Callable[..., Any]:
@@ -100,7 +105,9 @@ OUTER_ROUTES: dict[str, Callable[..., Any]] = {
     "close_twice": stream_ending_with(close_twice),
     "close_on_another_thread": stream_ending_with(close_on_another_thread),
     "close_never": stream_ending_with(close_never),
+    "never_closed_after_its_last_chunk": stream_ending_with(close_never_again),
     "applied_twice": twice,
+    **FLASK_ROUTES,
     "start_afresh": start_afresh,
     **{f"bare/{kind}": with_body_events(app) for kind, app in BODIES.items()},
     **{f"within/{kind}": within(app) for kind, app in BODIES.items()},

@@ -90,4 +90,27 @@ def close_never_collected_on_another_thread(visit: Visit) -> None:
     visit.expect(visit.ask("drop_kept_body_on_another_thread"), 200)
 
 
+simple("never_closed_after_its_last_chunk", reported=(0, 0))
+
+# Ends before the body goes out
+
+
+@fault(reported=(0, 0))
+def closed_early(visit: Visit) -> None:
+    visit.expect(visit.ask("closed_early"), 200, b"late " * 3)
+
+
+simple("closed_early_and_the_teardown_raises", reported=(0, 1))
+simple("closed_early_and_the_body_reads_on", reported=(0, 0))
+simple("flask_streams", naive_leaks=NOWHERE, reported=(0, 0))
+simple("flask_teardown_raises", reported=(0, 1))
+
+
+@fault(reported=(0, 0))
+def flask_answers(visit: Visit) -> None:
+    visit.expect(visit.ask("flask_answers"), 200, b"late")
+
+
+# The server's own end
+
 simple("access_log_raises", naive_leaks=GUNICORN_HTTP1)

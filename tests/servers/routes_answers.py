@@ -226,6 +226,55 @@ def teardown_raises_after_stream(environ: Any, start_response: Any, tag: str) ->
     return pieces(tag, 3)
 
 
+# Ends before the body goes out
+
+
+def chunks_after_the_end(tag: str, number: int = 3) -> Iterator[bytes]:
+    for _ in range(number):
+        state.has_ended(tag)
+        yield b"late "
+    state.has_ended(tag)
+
+
+@route
+def closed_early(environ: Any, start_response: Any, tag: str) -> Any:
+    use(tag)
+    start(start_response)
+    state.close_early()
+    return chunks_after_the_end(tag)
+
+
+@route
+def closed_early_and_the_teardown_raises(environ: Any, start_response: Any, tag: str) -> Any:
+    use(tag)
+    ctx.callback(raising, Boom())
+    start(start_response)
+    state.close_early()
+
+    def body() -> Iterator[bytes]:
+        event("foreign", tag, "the body was sent")
+        yield b"late"
+
+    return body()
+
+
+@route
+def closed_early_and_the_body_reads_on(environ: Any, start_response: Any, tag: str) -> Any:
+    """A body that uses the context, although its request said that it would not."""
+    use(tag)
+    start(start_response)
+    state.close_early()
+
+    def body() -> Iterator[bytes]:
+        yield b"first"
+        event("foreign", tag, ctx.user)
+
+    return body()
+
+
+# Bodies that are dropped
+
+
 @route
 def drop_kept_body(environ: Any, start_response: Any, tag: str) -> Any:
     """Drop a body that nobody closed, during this request, and see whether this request's own data is still there."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from servers.naive import CarelessMiddleware, NaiveContext, NaiveMiddleware
 from support.open_scopes import find_open_scopes
 
-from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, counters
+from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope, counters, lowlevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,18 @@ def use(tag: str) -> None:
     ctx.callback(event, "closed", tag)
     ctx.user = f"{SECRET}-{tag}"
     ctx.payload = Payload(tag)
+
+
+def close_early() -> None:
+    """Have the request end before its body goes out; the naive middleware knows only `close()`."""
+    if tlctx_serves:
+        lowlevel.close_early(ctx)
+
+
+def has_ended(tag: str) -> None:
+    """Report it if the request's teardown did not run yet, or its values can still be read."""
+    if f"closed {tag} " not in read_events() or visible():
+        event("foreign", tag, "before the request's end")
 
 
 def still_its_own(tag: str) -> None:

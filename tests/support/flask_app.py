@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from flask import Flask, abort
 from support.helpers import Boom
 
@@ -41,3 +43,14 @@ def failing_app(app: Flask, ctx: WorkCtx) -> Any:
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app.test_client()
+
+
+@contextmanager
+def raised_in_a_teardown(error: type[BaseException]) -> Iterator[None]:
+    """A block that raises `error`: alone, or as Flask 3.2 does, in a group with whatever else is raised there."""
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        yield
+    found: list[BaseException] = [caught.value]
+    for each in found:
+        found += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+    assert any(isinstance(each, error) for each in found), repr(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import UserList
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,47 @@ def counted() -> Counted:
     """Dropped bodies and failed teardowns since the test began."""
     before = counters()
     return lambda: tuple(now - then for now, then in zip(counters(), before, strict=True))
+
+
+@pytest.mark.parametrize("read", [list, lambda body: list(iter(body)), lambda body: [*zip(body, strict=True)]])
+@pytest.mark.parametrize("make", [lambda: iter([b"a"]), lambda: (b"a" for _ in range(1)), lambda: UserList([b"a"])])
+def test_a_body_that_was_read_to_its_end_and_then_dropped_ends_silently(
+    make: Any, read: Any, counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(closed.append, "closed")
+        return make()
+
+    closed: list[str] = []
+    body = post(app)
+    assert read(body)
+    assert closed == []
+    del body
+    assert closed == ["closed"]
+    assert counted() == (0, 0, 0)
+    assert caplog.records == []
+
+
+def test_what_the_teardown_of_such_a_body_raises_is_reported_all_the_same(
+    counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.callback(raising, Boom("teardown"))
+        return iter([b"a"])
+
+    body = post(app)
+    assert list(body) == [b"a"]
+    del body
+    assert counted() == (0, 1, 0)
+    assert "Boom: teardown" in caplog.text
+
+
+def test_a_body_of_which_one_chunk_was_left_is_reported(counted: Counted) -> None:
+    body = post(lambda environ, start_response: iter([b"a", b"b"]))
+    iterator = iter(body)
+    assert [next(iterator), next(iterator)] == [b"a", b"b"]
+    del body, iterator
+    assert counted() == (1, 0, 0)
 
 
 def test_nothing_is_reported_of_requests_that_end_as_they_should(

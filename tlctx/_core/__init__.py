@@ -18,6 +18,8 @@ In reading order; each module imports only those above it, and the standard libr
     reports          log lines and counters of requests that did not end as they should
     unleft           scopes that were entered by hand and never left
     scope            Scope: one request's life
+    copying          what a copy of a request begins with
+    early            requests that end before their answer goes out
     annotations      what a class annotates, read without evaluating it
     methods          the methods of a context, which nothing may hide
     missing          the errors about a name without a value, and one that is not declared

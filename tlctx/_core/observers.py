@@ -31,7 +31,7 @@ class Observer:
         """`scope` is over: its teardown has run, its values and its source are gone. `error` ended it, if any did."""
 
     def drop(self, scope: Scope) -> None:
-        """The collector found the response body of `scope`, which nobody had closed. `end` follows."""
+        """The collector found the response body of `scope`, half-read and never closed. `end` follows."""
 
 
 active: list[Observer] = []

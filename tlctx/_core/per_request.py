@@ -67,7 +67,9 @@ class per_request(Generic[T]):
             raise TypeError(f"per_request {self.name!r} needs a RequestContext, not {type(context).__name__}")
         namespace = namespace_of(context).check(f"reading {self.name!r}")
         make = partial(self._make, context)  # no closure, as in ThreadRecord.register()
-        return cast("T", once(cast("Scope", namespace.scope).serial, self.name, namespace, make))
+        scope = cast("Scope", namespace.scope)
+        value = scope._made[self.name] = once(scope.serial, self.name, namespace, make)
+        return cast("T", value)
 
     def _make(self, context: RequestContext) -> Any:
         if not self._generates:

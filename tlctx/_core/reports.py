@@ -36,7 +36,7 @@ class Counters(NamedTuple):
     """How often, since this process started, a request did not end as it should. The logger "tlctx" named each."""
 
     dropped_bodies: int
-    """Response bodies that the server dropped without calling their `close()` (PEP 3333 asks it to)."""
+    """Response bodies that the server dropped half-way, without their `close()` (PEP 3333 asks it to call that)."""
 
     failed_teardowns: int
     """Requests whose teardown raised; the rest of it ran all the same."""
@@ -71,7 +71,7 @@ def counters() -> Counters:
 
 
 def report_dropped_body(scope: Scope) -> None:
-    """Report that the collector found the body of the request of `scope`, unclosed."""
+    """Report that the collector found the body of the request of `scope`, unclosed and not read to its end."""
     _dropped_bodies.add()
     logger.warning("%s: the server dropped its body without close(), %.3f s after it began", str(scope), scope.age)
     if observers.active:

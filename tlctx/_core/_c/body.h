@@ -207,6 +207,9 @@ iterator_iternext(iteratorobject *self)
     }
     PyObject *item = iterator_run_in_scope(self, next_of, self->iterator);
     Py_LeaveRecursiveCall();
+    if (item == NULL && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_StopIteration))) {
+        (self->owner == NULL ? self : (iteratorobject *)self->owner)->exhausted = 1;
+    }
     return item;
 }
 
@@ -282,6 +285,7 @@ static PyMethodDef iterator_methods[] = {
 };
 
 static PyMemberDef iterator_members[] = {
+    {"_exhausted", T_BOOL, offsetof(iteratorobject, exhausted), READONLY, NULL},
     {"_iterable", T_OBJECT, offsetof(iteratorobject, iterable), 0, NULL},
     {"_iterator", T_OBJECT, offsetof(iteratorobject, iterator), READONLY, NULL},
     {"_scope", T_OBJECT, offsetof(iteratorobject, scope), READONLY, NULL},
@@ -294,7 +298,8 @@ static PyType_Slot iterator_slots[] = {
      "An iterable whose code runs with a scope bound: `iter()` of it, each step, and its `close()`.\n\n"
      "Subclasses implement: `_on_step_error(error)`, after a step that raised anything but StopIteration;\n"
      "`_on_close()`, to close a scope with a teardown; `_on_close_error(error)`, after a `close()` that raised;\n"
-     "`_on_drop()`, when the collector finds the iterator while its scope is open."},
+     "`_on_drop()`, when the collector finds the iterator while its scope is open. `_exhausted` says whether it was read\n"
+     "to its end."},
     {Py_tp_new, iterator_new},
     {Py_tp_dealloc, iterator_dealloc},
     {Py_tp_finalize, iterator_finalize},

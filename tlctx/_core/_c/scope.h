@@ -105,7 +105,7 @@ scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
 
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
-    each(values) each(parts) each(thread) each(closer)
+    each(values) each(parts) each(thread) each(closer) each(made)
 
 static int
 scope_traverse(scopeobject *self, visitproc visit, void *arg)
@@ -216,7 +216,7 @@ static int
 scope_release(scopeobject *self, PyObject *error)
 {
     state *st = self->impl->st;
-    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume};
+    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume, self->made};
     if (!is_open(self)) {
         return 0;
     }
@@ -226,7 +226,7 @@ scope_release(scopeobject *self, PyObject *error)
     self->source = Py_NewRef(Py_None);
     self->closer = NULL;
     self->values = Py_NewRef(st->no_values);
-    self->error = self->resume = NULL;
+    self->error = self->resume = self->made = NULL;
     int result = end_namespace(st, kept[0]);
     for (size_t i = 1; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
         Py_XDECREF(kept[i]);
@@ -263,7 +263,8 @@ note_error(scopeobject *self)
 static PyObject *
 wrap_result(scopeobject *self, PyObject *result, PyObject *wrap, PyObject *note)
 {
-    int closed = result == Py_None || PyList_CheckExact(result) ? close_if_idle(self) : 0;
+    int no_code_left = result == Py_None || PyList_CheckExact(result) || self->closes_early;
+    int closed = no_code_left ? close_if_idle(self) : 0;
     if (closed <= 0) {
         PyObject *arguments[] = {result, (PyObject *)self, note};
         Py_SETREF(result, closed < 0 ? NULL : PyObject_Vectorcall(wrap, arguments, 3, NULL));
@@ -468,6 +469,22 @@ scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
     return Py_XNewRef(self->parts);
 }
 
+/* What per_request methods have made: a dict, made when it is first asked for. */
+static PyObject *
+scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
+{
+    if (self->made == NULL) {
+        PyObject *made = PyDict_New(); /* as above */
+        if (made == NULL || self->made != NULL) {
+            Py_XDECREF(made);
+        }
+        else {
+            self->made = made;
+        }
+    }
+    return Py_XNewRef(self->made);
+}
+
 static PyMethodDef scope_methods[] = {
     {"__init_subclass__", (PyCFunction)(void (*)(void))scope_init_subclass, METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
     {"bind", (PyCFunction)scope_bind, METH_NOARGS,
@@ -502,6 +519,7 @@ static PyMemberDef scope_members[] = {
     {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
     {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
     {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
+    {"closes_early", T_BOOL, offsetof(scopeobject, closes_early), 0, NULL},
     {"_by_generator", T_BOOL, offsetof(scopeobject, by_generator), READONLY, NULL},
     {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},
@@ -517,6 +535,7 @@ static PyMemberDef scope_members[] = {
 static PyGetSetDef scope_getset[] = {
     {"ended", (getter)scope_get_ended, NULL, "Whether it is over: its teardown has run and its values are gone.", NULL},
     {"started", (getter)scope_get_started, NULL, "When it began, in seconds on the clock of `time.monotonic`.", NULL},
+    {"_made", (getter)scope_get_made, NULL, "What per_request methods have made, by name.", NULL},
     {"_parts", (getter)scope_get_parts, NULL, "The parts of the teardown.", NULL},
     {NULL},
 };

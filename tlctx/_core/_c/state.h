@@ -134,11 +134,13 @@ typedef struct {
     PyObject *weakrefs;
     implobject *impl;
     PyObject *context, *source, *label, *namespace, *resume, *displaced, *error, *values, *parts, *thread;
+    PyObject *made;               /* what per_request methods have made, a dict, or NULL */
     PyObject *closer;             /* the frame of the call that closes it, or NULL */
     unsigned long long serial;
     int64_t started;              /* nanoseconds */
     char in_loop, attached;
     char by_generator;            /* a generator entered it, which may leave it in another request */
+    char closes_early;            /* no code of the request runs after the application's call */
 } scopeobject;
 
 /* ScopedIterator */
@@ -148,6 +150,7 @@ typedef struct {
     PyObject *iterable, *iterator;
     PyObject *owner;              /* the body that this is an iterator of, if it is one */
     scopeobject *scope;
+    char exhausted;               /* it was read to its end */
 } iteratorobject;
 
 /* bound */

@@ -19,15 +19,16 @@ class ScopedIterator:
 
     Subclasses implement: `_on_step_error(error)`, after a step that raised anything but StopIteration; `_on_close()`,
     to close a scope with a teardown; `_on_close_error(error)`, after a `close()` that raised; `_on_drop()`, when the
-    collector finds the iterator while its scope is open.
+    collector finds the iterator while its scope is open. `_exhausted` says whether it was read to its end.
     """
 
-    __slots__ = ("__weakref__", "_iterable", "_iterator", "_owner", "_scope")
+    __slots__ = ("__weakref__", "_exhausted", "_iterable", "_iterator", "_owner", "_scope")
 
     def __init__(self, iterable: Iterable[Any], scope: Any) -> None:
         self._iterable = iterable
         self._iterator: Iterator[Any] | None = None
         self._owner: ScopedIterator | None = None  # the body that this is an iterator of, if it is one
+        self._exhausted = False
         self._scope = scope  # set last: a half-made body has no scope to close
 
     def __iter__(self) -> Iterator[Any]:
@@ -43,6 +44,7 @@ class ScopedIterator:
         other = type(self).__new__(type(self))
         other._iterable = other._iterator = iterator
         other._owner = self
+        other._exhausted = False
         other._scope = self._scope  # last, as above
         return other
 
@@ -72,6 +74,7 @@ class ScopedIterator:
                 displaced = scope.bind()
                 return next(self._iterator)
             except StopIteration:
+                (self if self._owner is None else self._owner)._exhausted = True
                 raise
             except BaseException as error:
                 if scope.namespace is not ENDED:

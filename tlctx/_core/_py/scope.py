@@ -49,7 +49,8 @@ class ScopeBase:
 
     __slots__ = (
         "__weakref__", "_attached", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop", "_label",
-        "_parts", "_resume", "_values", "context", "namespace", "serial", "source", "started", "thread",
+        "_made", "_parts", "_resume", "_values", "closes_early", "context", "namespace", "serial", "source", "started",
+        "thread",
     )  # fmt: skip
 
     def __init__(
@@ -76,12 +77,13 @@ class ScopeBase:
         namespace.scope = self
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
+        self._made: dict[str, Any] = {}  # what per_request methods have made
         self._closer: FrameType | None = None  # the call that closes it
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
         self._by_generator = False  # whether a generator entered it, which may leave it in another request
         self._attached = False  # whether entering attached it to the context variable, in a coroutine
-        self._in_loop = False  # whether it was bound by code that an event loop runs
+        self.closes_early = self._in_loop = False  # the latter: whether code that an event loop runs has bound it
 
     @property
     def ended(self) -> bool:
@@ -188,7 +190,8 @@ class ScopeBase:
     def call(self, wrap: Any, on_error: Any, note: Any, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
-        After a list, or None, no code of the request is left to run: a scope without a teardown is closed at once.
+        After a list, or None, or where it closes early, no code of the request is left to run: a scope without a
+        teardown is closed at once.
         Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,
         `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
         """
@@ -197,7 +200,7 @@ class ScopeBase:
             try:
                 displaced = self.bind()
                 result = function(*args)
-                if (result is None or type(result) is list) and self.close_if_idle():
+                if (result is None or type(result) is list or self.closes_early) and self.close_if_idle():
                     return result
                 result = wrap(result, self, note)
                 return result  # noqa: RET504  # the name keeps it until the scope has ended, if `unbind` is struck
@@ -275,10 +278,12 @@ class ScopeBase:
         if namespace is ENDED:
             return
         namespace.__class__, self.namespace = EndedNamespace, ENDED
-        kept = (self._resume, self._error, self._values, self.source)  # their finalizers may run code, when it is over
+        # Their finalizers may run code, when it is over.
+        kept = (self._resume, self._error, self._values, self.source, self._made)
         self.source = self._closer = None
         self._values = NO_VALUES
         self._error = self._resume = None
+        self._made = {}
         _clear(namespace)
         del kept
         if self._parts:

@@ -1,0 +1,272 @@
+"""When a Flask request ends: before its answer goes out, unless that is streamed.
+
+Theory of operation
+===================
+
+`finalize_request` makes the final response, after all `after_request` functions. Where that runs no code of the
+application, its request may end as soon as Flask is done with it. What does the work then, and what is left if that is
+not reached:
+
+    do_teardown_appcontext    after the application's teardown functions, inside the app context: ends the scope
+    wsgi_app returns          the middleware ends a scope that was told to close early, and is still open
+    wsgi_app raises           the middleware ends the scope with that exception
+
+Which scopes end with an app context is noted on that context, so that a `with app.app_context():` of a teardown
+function, or a request inside the request, ends nothing of it. A scope that another middleware has opened is not ended.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import flask.ctx
+import flask.globals
+from flask import Response as FlaskResponse
+from flask.signals import got_request_exception
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from tlctx import ContextMiddleware, OutsideRequestError, Scope
+from tlctx.lowlevel import close_early, report_failed_teardown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from flask import Flask
+
+    from tlctx.flask import TLCtx
+
+__all__ = ["MERGED", "Ends", "Middleware", "current_app_context", "error_in", "leave_all"]
+
+MERGED = hasattr(flask.ctx.AppContext, "from_environ")
+"""Whether request and app contexts are of one class: from Flask 3.2 on."""
+
+_joined: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.flask.joined", default=())
+"""The scopes that the application served here has joined: others have opened them, and end them."""
+
+current_app_context: Callable[[], Any] = flask.globals._cv_app.get
+"""The app context that is current. Raises LookupError where none is."""
+
+
+class Middleware(ContextMiddleware):
+    """A ContextMiddleware that tells whether it has opened the scope of the request that it serves."""
+
+    def _join(self, scope: Scope, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        token, early = _joined.set((*_joined.get(), scope)), scope.closes_early
+        try:
+            return super()._join(scope, environ, start_response)
+        finally:
+            scope.closes_early = early
+            _joined.reset(token)
+
+
+class Ends:
+    """Ends the requests of one application, in the scopes of all its contexts."""
+
+    def __init__(self, app: Flask, installed: list[TLCtx]) -> None:
+        self._installed = installed
+        # Beside each method of Flask's that is replaced, why that is.
+        # `request_finished`, the signal that comes with the final response, costs ten times as much.
+        app.finalize_request = self._noting_the_end(app)  # type: ignore[method-assign]
+        # A teardown function is not reached when another one raises.
+        app.do_teardown_appcontext = self._ending(app.do_teardown_appcontext)  # type: ignore[method-assign]
+        if MERGED:  # the teardown of the app context goes on after that of the request has raised, and is not told
+            app.do_teardown_request = self._failing(app.do_teardown_request)  # type: ignore[method-assign]
+        # No signal is sent for an exception that an error handler of the application answers with a 500.
+        app.handle_user_exception = self._watching(app)  # type: ignore[method-assign]
+        got_request_exception.connect(self._on_exception, app)
+
+    def _noting_the_end(self, app: Flask) -> Callable[..., Any]:
+        finalize = app.finalize_request
+
+        @functools.wraps(finalize)
+        def finalize_request(*args: Any, **kwargs: Any) -> Any:
+            if args and isinstance(args[-1], HTTPException):
+                args = (*args[:-1], _error_page(app, args[-1]))
+            response = finalize(*args, **kwargs)
+            if kwargs:  # `from_error_handler`: it answers an exception
+                current_app_context()._tlctx_unanswered = False
+            # As `_is_streamed` does, in short, for the usual answer.
+            usual = type(response) is FlaskResponse and type(response.response) is list
+            if (not usual or response._on_close) and _is_streamed(response):
+                self._keep()
+            else:
+                self._note_end()
+            return response
+
+        return finalize_request
+
+    def _note_end(self) -> None:
+        """Note that the current request may end with its app context."""
+        ends = []
+        for extension in self._installed:
+            try:
+                scope = close_early(extension.ctx)
+            except OutsideRequestError:  # it is not served through the middleware
+                continue
+            if scope not in _joined.get():
+                ends.append(scope)
+        current_app_context()._tlctx_ends = ends
+
+    def _keep(self) -> None:
+        """Keep the scopes until the server closes the body, whatever was noted before."""
+        context = current_app_context()
+        for scope in getattr(context, "_tlctx_ends", None) or ():
+            scope.closes_early = False
+        context._tlctx_ends = None
+
+    def _ending(self, teardown: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(teardown)
+        def do_teardown_appcontext(*args: Any, **kwargs: Any) -> None:
+            try:
+                teardown(*args, **kwargs)
+            except BaseException as raised:
+                _end_with_app_context(raised)
+                raise
+            error = None
+            for given in args if not kwargs else (*args, *kwargs.values()):
+                if isinstance(given, BaseException):  # before it newer versions of Flask have the context
+                    error = given
+            _end_with_app_context(error)
+
+        return do_teardown_appcontext
+
+    def _failing(self, teardown: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(teardown)
+        def do_teardown_request(*args: Any, **kwargs: Any) -> None:
+            try:
+                teardown(*args, **kwargs)
+            except BaseException as raised:
+                self._fail(raised)
+                raise
+
+        return do_teardown_request
+
+    def _watching(self, app: Flask) -> Callable[..., Any]:
+        handle = app.handle_user_exception
+
+        @functools.wraps(handle)
+        def handle_user_exception(*args: Any, **kwargs: Any) -> Any:
+            answer: Any = handle(*args, **kwargs)
+            if not isinstance(answer, HTTPException):
+                answer = app.make_response(answer)
+            if _status_of(answer) >= 500:
+                self._fail(error_in(args, kwargs))
+            return answer
+
+        return handle_user_exception
+
+    def _on_exception(self, app: Flask, exception: BaseException, **_: Any) -> None:
+        """Note an exception that nobody has answered; Flask makes an answer now, or passes it on to the server."""
+        self._fail(exception)
+        self._note_end()
+        current_app_context()._tlctx_unanswered = True
+
+    def _fail(self, error: Any) -> None:
+        for extension in self._installed:
+            scope = Scope.current(extension.ctx)
+            if scope is not None:
+                scope.fail(error)
+
+
+def error_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseException | None:
+    """The exception among the arguments, before which newer versions of Flask have the context."""
+    return next((given for given in (*args, *kwargs.values()) if isinstance(given, BaseException)), None)
+
+
+def _end_with_app_context(error: BaseException | None) -> None:
+    """End what ends with the current app context, of which `error` is told."""
+    try:
+        context = current_app_context()
+    except LookupError:  # somebody calls the teardown by hand
+        return
+    ends, opened = getattr(context, "_tlctx_ends", None), getattr(context, "_tlctx_opened", None)
+    if ends:
+        context._tlctx_ends = None
+    if opened:
+        context._tlctx_opened = None
+    try:
+        if ends and (error is not None or sys.exc_info()[1] is None):  # or the middleware ends it with what is raised
+            _close_all(ends, error, answered=error is None or not getattr(context, "_tlctx_unanswered", False))
+    finally:
+        if opened:
+            leave_all(opened, error)
+
+
+def _close_all(scopes: list[Scope], error: BaseException | None, *, answered: bool) -> None:
+    """Close them; what a teardown raises goes to the server, unless an exception that nobody answered does."""
+    failure: BaseException | None = None
+    for scope in scopes:
+        try:
+            if error is not None or not scope.close_if_idle():
+                scope.close(error)
+        except BaseException as raised:  # noqa: BLE001  # raised below
+            report_failed_teardown(scope, raised)
+            error = failure = raised
+    if failure is not None and (answered or not isinstance(failure, Exception)):
+        _raise(failure)
+
+
+def leave_all(scopes: list[Scope], error: BaseException | None) -> None:
+    """Leave scopes that were entered by hand, whatever the teardown of another raises."""
+    failure: BaseException | None = None
+    while scopes:
+        try:
+            scopes.pop(0).leave(error)
+        except BaseException as raised:  # noqa: BLE001  # raised below
+            error = failure = raised
+    if failure is not None:
+        _raise(failure)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    try:
+        raise error
+    finally:
+        del error  # the traceback has this frame, so it would be a cycle
+
+
+def _is_streamed(response: Any) -> bool:
+    """Whether code of the application may run while the server sends the response, or when it closes it."""
+    # `_on_close` is where `call_on_close` puts functions.
+    if not _is_plain(type(response)) or getattr(response, "_on_close", True):  # type: ignore[arg-type]
+        return True
+    body = response.response
+    return not (type(body) is list or type(body) is tuple or vars(response).get("_tlctx_page") is body)
+
+
+@functools.lru_cache
+def _is_plain(cls: Any) -> bool:
+    """Whether nothing that a response of this class does while it is sent is the application's own."""
+    methods = ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
+    return all(getattr(cls, name, None) is getattr(Response, name) for name in methods)
+
+
+def _error_page(app: Flask, error: HTTPException) -> Any:
+    """The response that Flask makes of an exception that answers for itself, of `abort(404)` for example.
+
+    Its body is an iterator, as Flask runs the exception as a WSGI application; the application's code is not in it.
+    """
+    response: Any = app.make_response(error)
+    makes_page = error.response is None and _makes_page(type(error))  # type: ignore[arg-type]
+    if makes_page or (error.response is not None and not _is_streamed(error.response)):
+        response._tlctx_page = response.response
+    return response
+
+
+@functools.lru_cache
+def _makes_page(cls: Any) -> bool:
+    """Whether an HTTPException of this class makes its response itself, in code of werkzeug's."""
+    methods = [getattr(cls, name) for name in ("__call__", "get_response", "get_body")]
+    return all(method.__module__.startswith("werkzeug.") for method in methods)
+
+
+def _status_of(answer: Any) -> int:
+    if isinstance(answer, HTTPException):
+        return (answer.code or 0) if answer.response is None else answer.response.status_code
+    status: int = answer.status_code
+    return status
