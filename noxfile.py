@@ -20,6 +20,8 @@ NEWER = PYTHONS[3:]
 DEBUG = "python3.11d"
 """The debug build that Debian has, in `python3.11-dbg`."""
 PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
+NOTEBOOK = "servers and not control"
+"""Which tests of the notebook need more than the default run: those on PostgreSQL, and many users at once."""
 MORE_SERVERS = "hypercorn or tornado or twisted or uvicorn or bjoern or mod_wsgi or interpreters"
 WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-cast-function-type -Werror"
 
@@ -72,14 +74,15 @@ def newer(session: nox.Session, version: str) -> None:
     program = os.environ.get("NEWER_PYTHONS_PROGRAM")
     if not program:
         session.skip("NEWER_PYTHONS_PROGRAM names no program that has it")
-    signals = "--ignore=tests/integrations/test_signals.py"  # from 3.14 on it does not reach enough of its points again
     commands = [
         "python -m pip install -q -e .[test]",
-        f"python -m pytest -q tests/unit tests/integrations tests/accelerator tests/differential {signals}",
+        "python -m pytest -q tests/unit tests/integrations tests/accelerator tests/differential",
         "python -m pytest -q tests/servers/test_faults.py -k 'gunicorn-gthread and (raise or close)'",
+        "python -m pytest -q -m 'slow and not servers' tests/accelerator/test_allocations.py",
+        f"python -m pytest -q -m '{NOTEBOOK}' tests/integrations/notebook",
     ]
     if version == NEWER[-1]:  # once is enough
-        commands.append(f"PYTHON_THREAD_INHERIT_CONTEXT=1 python -m pytest -q tests/unit tests/integrations {signals}")
+        commands.append("PYTHON_THREAD_INHERIT_CONTEXT=1 python -m pytest -q tests/unit tests/integrations")
     session.run(program, version, "sh", "-ec", "; ".join(commands), external=True, env={"CI": ""})
 
 
@@ -98,12 +101,13 @@ def pure(session: nox.Session) -> None:
     """Run the same on an installation without the C accelerator."""
     session.install(".[test]", env=PURE)
     session.run("pytest", *session.posargs, env=PURE)  # `python -m pytest` would import the checkout
+    session.run("pytest", "-m", NOTEBOOK, "tests/integrations/notebook", *session.posargs, env=PURE)
 
 
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
-    """Run every fault on the usual servers, and the soak in short; on the first Python the naive controls too."""
-    session.install("-e", ".[test]", "uwsgi")
+    """Run every fault on the usual servers, the notebook on PostgreSQL, the soak; on the first Python the controls."""
+    session.install("-e", ".[test,servers]", "uwsgi")
     controls = "" if session.python == PYTHONS[0] else " and not control"
     pytest(session, "-m", f"servers{controls}", "-k", f"not ({MORE_SERVERS})")
 
@@ -111,7 +115,7 @@ def servers(session: nox.Session) -> None:
 @nox.session
 def more_servers(session: nox.Session) -> None:
     """Run every fault on the servers of event loops, and in Apache; `-- -m servers` adds their naive controls."""
-    session.install("-e", ".[test]", *group("servers"))
+    session.install("-e", ".[test]", *group("more_servers"))
     pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
 
 
@@ -149,13 +153,14 @@ def debug(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types: ruff, mypy, and pyright on code as users write it."""
+    """Check style and types: ruff, mypy, and pyright on code as users write it; and the workflows."""
     session.install("-e", ".[dev]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("basedpyright")
     session.run("pre-commit", "validate-config")
+    pytest(session, "-q", "-m", "lint", "tests/project")
 
 
 @nox.session
@@ -182,7 +187,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Check that the benchmarks work; with arguments, measure: `-- --help` says what."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[test,benchmarks]")
     if session.posargs:
         session.run("python", "tests/benchmarks/compare.py", *session.posargs)
     else:

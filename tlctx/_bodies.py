@@ -27,6 +27,7 @@ from weakref import ref
 
 from tlctx._core.implementation import ScopedIterator
 from tlctx._core.reports import report_dropped_body, report_failed_teardown
+from tlctx._core.teardown import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sized
@@ -82,8 +83,9 @@ class _Body(ScopedIterator):
     def _on_step_error(self, error: BaseException) -> None:
         """Close body and scope before the error goes on: Twisted, and uWSGI on SystemExit, call no `close()`."""
         self._scope.fail(error)
-        body, self._iterable = self._iterable, _ClosedBody(self._iterable)
-        _close_abandoned(self._scope, getattr(body, "close", None))
+        if type(self._iterable) is not _ClosedBody:
+            self._iterable = _ClosedBody(self._iterable)
+        _close_abandoned(self._scope, self._iterable.close_body)
 
     def _on_close(self) -> None:
         _close(self._scope)
@@ -92,7 +94,8 @@ class _Body(ScopedIterator):
         close_after(error, self._scope)
 
     def _on_drop(self) -> None:
-        close = getattr(self._iterable, "close", None)
+        body: Any = self._iterable
+        close = body.close_body if type(body) is _ClosedBody else getattr(body, "close", None)
         if self._exhausted:
             _close_abandoned(self._scope, close)
         else:
@@ -102,10 +105,15 @@ class _Body(ScopedIterator):
 class _ClosedBody:
     """A body that was closed already, for a server that goes on with it: it has no `close()` to be called again."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("_body", "_calls")
 
     def __init__(self, body: Any) -> None:
         self._body = body
+        self._calls = iter((getattr(body, "close", None),))
+
+    def close_body(self) -> None:
+        """Close the body, unless that has begun before."""
+        _ = [close() for close in self._calls if callable(close)]
 
     def __iter__(self) -> Any:
         return iter(self._body)
@@ -154,8 +162,16 @@ class _FileCloser:
 
     def __del__(self) -> None:
         scope = getattr(self, "_scope", None)  # which a half-made one, whose __init__ did not end, does not have
-        if scope is not None and not scope.ended:
-            _close_dropped(scope, self._close())
+        if scope is None or scope.ended:
+            return
+        try:
+            self._on_drop()
+        finally:
+            if not scope.ended:  # no stack is left, say
+                unfinished[scope.serial] = scope, self._on_drop
+
+    def _on_drop(self) -> None:
+        _close_dropped(self._scope, self._close())
 
 
 def _close_with_body(scope: Scope, close: Callable[[], object] | None) -> None:
@@ -180,7 +196,8 @@ def _close(scope: Scope, error: BaseException | None = None) -> None:
     try:
         scope.close(error)
     except BaseException as raised:
-        report_failed_teardown(scope, raised)
+        if scope.ended:  # or it has not run yet, because no stack was left
+            report_failed_teardown(scope, raised)
         raise
 
 

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import threading
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
@@ -47,6 +48,11 @@ class Ctx(RequestContext):
     @per_request
     def made(self) -> list[str]:
         return ["made for", self.user]
+
+
+class Strict(RequestContext, strict=True):
+    user: str = "nobody"
+    tags: list[str] = field(default_factory=list)
 
 
 class Special(tlctx.local):
@@ -82,6 +88,7 @@ class Stream:
 
 
 ctx: Any = Ctx()
+strict: Any = Strict()
 kept: Any = tlctx.local()
 special: Any = Special(1)
 
@@ -122,6 +129,13 @@ def open_scopes_by_with() -> None:
         assert ctx.user == "ann"
         with ctx.scope():
             assert ctx.user == "nobody"
+
+
+def open_strict_scopes() -> None:
+    with strict.scope(user="ann"):
+        strict.user = "bob"
+        strict.tags = [strict.user]
+        assert strict.pop("user") == "bob"
 
 
 def answer_a_list(environ: Any, start_response: Any) -> Any:
@@ -186,6 +200,7 @@ WORK: dict[str, Callable[[], None]] = {
     "use_attributes": use_attributes,
     "bind_by_hand": bind_by_hand,
     "open_scopes_by_with": open_scopes_by_with,
+    "open_strict_scopes": open_strict_scopes,
     **{
         app.__name__: served(app)
         for app in (
@@ -208,7 +223,7 @@ class Other:
     def serve(self) -> None:
         while self.go.acquire():
             kept.x = special.value = 1
-            assert peek_dict(ctx) is None
+            assert peek_dict(ctx) is peek_dict(strict) is None
             self.done.release()
 
     def use_them(self) -> None:
@@ -244,8 +259,11 @@ def problems(errors: list[BaseException]) -> list[str]:
     """What is not as it should be after an attempt."""
     found = [f"raised {error!r}" for error in (*errors, *unraisable) if not is_caused_by_memory(error)]
     unraisable.clear()
-    if peek_dict(ctx) is not None or ctx._local__impl.dicts:
-        found.append(f"the thread's dict is {peek_dict(ctx)!r}, the map {ctx._local__impl.dicts!r}")
+    found += [
+        f"the thread's dict is {peek_dict(used)!r}, the map {used._local__impl.dicts!r}"
+        for used in (ctx, strict)
+        if peek_dict(used) is not None or used._local__impl.dicts
+    ]
     errors.clear()  # whose tracebacks keep what the work has made
     for _ in range(2):  # what goes first may have kept more
         gc.collect()

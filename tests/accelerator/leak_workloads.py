@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
@@ -22,6 +23,10 @@ class Boom(Exception):
     pass
 
 
+def fail() -> Any:
+    raise Boom
+
+
 class Ctx(RequestContext):
     user: str = "nobody"
     unset: str
@@ -29,6 +34,16 @@ class Ctx(RequestContext):
     @per_request
     def made(self) -> Iterator[list[int]]:
         yield [1]
+
+
+class Strict(RequestContext, strict=True):
+    user: str = "nobody"
+    tags: list[str] = field(default_factory=list)
+
+
+class MadeBadly(RequestContext):
+    tags: list[str] = field(default_factory=list)
+    failing: str = field(default_factory=fail)
 
 
 class Special(tlctx.local):
@@ -52,6 +67,7 @@ class Special(tlctx.local):
 
 
 ctx = Ctx()
+strict = Strict()
 kept = tlctx.local()
 
 
@@ -147,6 +163,23 @@ def scopes() -> None:
     refused(setattr, ctx, "user", 1)
 
 
+def strict_scopes() -> None:
+    for _ in range(2):  # the second one has what the first one left
+        with strict.scope(user="ann"), ctx.scope():
+            strict.tags.append("a")
+            strict.user = "bob"
+            assert strict.setdefault("user") == strict.pop("user") == "bob"
+            left = vars(strict)
+            refused(setattr, strict, "other", 1)
+            refused(setattr, strict, 5, 1)
+            refused(left.__setitem__, "other", 1)
+            refused(left.update, other=1)
+            refused(delattr, strict, "other")
+        refused(left.__setitem__, "user", "ann")
+    refused(MadeBadly().scope, user="ann")
+    refused(Scope, MadeBadly())
+
+
 def out_of_order() -> None:
     first, second = ctx.scope(), ctx.scope()
     below = first.bind()
@@ -223,6 +256,7 @@ WORKLOADS: dict[str, Callable[[], object]] = {
     "cycles": cycles,
     "threads": threads,
     "scopes": scopes,
+    "strict scopes and made defaults": strict_scopes,
     "scopes out of order": out_of_order,
     "requests": requests,
 }

@@ -14,15 +14,18 @@ from support.helpers import PATIENCE, missing
 
 TESTS = Path(__file__).parent.parent
 WORK = (
-    "make_locals", "use_attributes", "bind_by_hand", "open_scopes_by_with", "answer_a_list", "answer_a_stream",
-    "answer_a_generator", "answer_a_file", "answer_an_error", "fail_while_streaming", "answer_with_a_teardown",
+    "make_locals", "use_attributes", "bind_by_hand", "open_scopes_by_with", "open_strict_scopes", "answer_a_list",
+    "answer_a_stream", "answer_a_generator", "answer_a_file", "answer_an_error", "fail_while_streaming",
+    "answer_with_a_teardown",
 )  # fmt: skip
 """What the program has under these names."""
 ON_DEBUG_BUILDS = ("make_locals", "use_attributes", "bind_by_hand", "answer_a_list")
 """What makes few Python calls: where those run out of memory a debug build of CPython 3.11 finds faults of its own."""
 
 
-@pytest.mark.parametrize("implementation", sorted(IMPLEMENTATIONS))
+@pytest.mark.parametrize(
+    "implementation", [pytest.param(name, marks=[pytest.mark.slow] * (name != "c")) for name in sorted(IMPLEMENTATIONS)]
+)
 @pytest.mark.parametrize("work", WORK)
 def test_an_allocation_that_fails_is_a_memory_error_and_nothing_stays(work: str, implementation: str) -> None:
     if find_spec("_testcapi") is None:

@@ -1,4 +1,4 @@
-"""How many examples are tried: a few, always the same, and a hundred in tests marked `slow`.
+"""How many examples are tried: a few, always the same, and a hundred in tests marked `slow`, for `nox -s c`.
 
 `TLCTX_FUZZ=2000` tries that many, new ones each time.
 """
@@ -31,4 +31,4 @@ def profile(examples: int) -> settings:
     )
 
 
-few_or_many = pytest.mark.parametrize("examples", [25, pytest.param(100, marks=pytest.mark.slow)])
+few_or_many = pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.slow)])

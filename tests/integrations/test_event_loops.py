@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,20 @@ def on_trio(ctx: UserCtx, found: list[str]) -> None:
                 nursery.start_soon(two_turns, ctx, user, found, trio.lowlevel.checkpoint)
 
     trio.run(main)
+
+
+def on_curio(ctx: UserCtx, found: list[str]) -> None:
+    curio = part("curio")
+
+    async def main() -> None:
+        async with curio.TaskGroup() as group:
+            for user in ("ann", "bob"):
+                await group.spawn(two_turns, ctx, user, found, lambda: curio.sleep(0))
+        for task in group.tasks:
+            if task.exception is not None:
+                raise task.exception
+
+    curio.run(main)
 
 
 def on_nested_asyncio(ctx: UserCtx, found: list[str]) -> None:
@@ -103,14 +118,54 @@ def on_a_loop_of_our_own(ctx: UserCtx, found: list[str]) -> None:
             coroutine.close()
 
 
+def on_a_loop_without_contexts(ctx: UserCtx, found: list[str]) -> None:
+    async def pause() -> None:
+        await Turns()
+
+    running = [two_turns(ctx, user, found, pause) for user in ("ann", "bob")]
+    tasks = tuple(running)
+    try:
+        while running:
+            for coroutine in list(running):
+                try:
+                    coroutine.send(None)
+                except StopIteration:
+                    running.remove(coroutine)
+    finally:
+        for coroutine in tasks:
+            coroutine.close()
+
+
+def test_a_task_sees_no_scope_of_another_where_the_event_loop_gives_them_one_context() -> None:
+    ctx = UserCtx()
+    found: list[str] = []
+
+    async def reader() -> None:
+        found.append(seen(ctx))
+
+    async def opener() -> None:
+        with ctx.scope(user="ann"):
+            await Turns()
+            await reader()
+
+    task, other = opener(), reader()
+    task.send(None)
+    for coroutine in (other, task):
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+    assert found == ["nothing", "ann"]
+
+
 def part(name: str) -> Any:
+    if name == "curio" and sys.version_info >= (3, 12):
+        pytest.skip("curio can't be imported on this Python")
     try:
         return __import__(name)
     except ImportError:
         missing(f"the package {name}")
 
 
-LOOPS = [on_asyncio, on_uvloop, on_trio, on_nested_asyncio, on_a_loop_of_our_own]
+LOOPS = [on_asyncio, on_uvloop, on_trio, on_curio, on_nested_asyncio, on_a_loop_of_our_own, on_a_loop_without_contexts]
 
 
 @pytest.mark.parametrize("run", LOOPS, ids=lambda run: run.__name__)

@@ -13,7 +13,10 @@ from mutation.operators import mutate
 from mutation.relevant import outline
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PUBLIC = tuple(Path(f"tlctx/{name}.py") for name in ("_bodies", "wsgi", "flask", "lowlevel"))
+PUBLIC = tuple(
+    Path(f"tlctx/{name}.py")
+    for name in ("_bodies", "wsgi", "flask/__init__", "flask/_contexts", "flask/_ends", "lowlevel")
+)
 CHOICE = Path("tlctx/_core/implementation.py")
 """Chooses the implementation, and the run has chosen the pure one."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

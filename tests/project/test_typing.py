@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.helpers import PATIENCE
 
-pytestmark = pytest.mark.timeout(300)  # mypy starts without a cache
+pytestmark = [pytest.mark.lint, pytest.mark.timeout(300)]  # mypy starts without a cache
 
 CASES = sorted((Path(__file__).parent / "typing").glob("*.py"))
 

@@ -15,6 +15,8 @@ import pytest
 from support.checkout import CHECKOUT
 from support.helpers import PATIENCE, missing
 
+pytestmark = pytest.mark.lint
+
 WORKFLOWS = sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 NOXFILE = ast.parse((CHECKOUT / "noxfile.py").read_text())

@@ -86,6 +86,47 @@ class Mine(RequestContext):
     assert evaluated == []
 
 
+@pytest.mark.parametrize("first_line", UNEVALUATED)
+def test_a_strict_class_its_made_defaults_and_its_overrides_need_no_annotation_evaluated(first_line: str) -> None:
+    evaluated: list[str] = []
+    made = run(
+        f"""{first_line}
+from dataclasses import field
+from functools import lru_cache
+from typing import ClassVar
+
+class Mixin:
+    def pop(self, name: note("a mixin's"), default: Later = None) -> Later:
+        return super().pop(name, default)
+
+class Mine(Mixin, RequestContext, strict=True):
+    user: note("a field's") = None
+    tags: note("a made default's") = field(default_factory=list)
+    page_size: ClassVar[note("a class variable's")] = 20
+    _private: Later
+
+    def get(self, name: note("an override's"), default: Later = None) -> note("a result's"):
+        return super().get(name, default)
+
+    @lru_cache
+    def setdefault(self, name: note("a wrapped override's"), default: Later = None) -> Later: ...
+
+class Later: ...
+""",
+        note=evaluated.append,
+    )
+    mine = made["Mine"]()
+    with mine.scope(user="ann", _private=1):
+        mine.tags.append("a")
+        assert (mine.get("user"), mine.pop("tags"), mine.get("tags")) == ("ann", ["a"], None)
+        for name in ("page_size", "other"):
+            with pytest.raises(AttributeError, match=r"can't be assigned|declares no 'other'"):
+                setattr(mine, name, 5)
+    with mine.scope():
+        assert mine.tags == []
+    assert evaluated == []
+
+
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="nothing is imported lazily")
 def test_what_is_imported_lazily_is_imported_by_whoever_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

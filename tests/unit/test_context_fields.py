@@ -46,7 +46,7 @@ def test_a_declared_field_without_a_default_says_that_it_is_unset(ctx: Ctx) -> N
 
 def test_a_misspelt_name_is_told_the_closest_one(ctx: Ctx) -> None:
     with ctx.scope(tenant="t1"):
-        for wrong, right in (("usr", "user"), ("tennant", "tenant"), ("calback", "callback"), ("greetin", "greeting")):
+        for wrong, right in (("usr", "user"), ("tennant", "tenant"), ("is_admim", "is_admin"), ("limitt", "limit")):
             with pytest.raises(AttributeError, match=f"Ctx has no '{wrong}' in scope #.* did you mean '{right}'?"):
                 getattr(ctx, wrong)
         with pytest.raises(AttributeError, match=r"has no 'qqq'.*declare it in the class"):

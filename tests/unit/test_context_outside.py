@@ -78,7 +78,9 @@ USES: dict[str, Callable[[Any], Any]] = {
     "write": lambda ctx: setattr(ctx, "user", "left behind"),
     "write any name": lambda ctx: setattr(ctx, "anything", "left behind"),
     "delete": lambda ctx: delattr(ctx, "user"),
-    "get": lambda ctx: ctx.get("user", "default"),
+    "get": lambda ctx: ctx.get("user"),
+    "pop": lambda ctx: ctx.pop("user", None),
+    "setdefault": lambda ctx: ctx.setdefault("user", "left behind"),
     "in": lambda ctx: "user" in ctx,
     "iterate": list,
     "enter_context": lambda ctx: ctx.enter_context(threading.Lock()),
@@ -131,6 +133,16 @@ def test_a_log_formatter_can_ask_anywhere(
     with ctx.scope(user="ann"):
         logging.getLogger("any").warning("inside")
     assert caplog.text.splitlines() == ["- outside", "ann inside"]
+
+
+def test_get_with_a_default_returns_it_wherever_there_is_no_value(ctx: Ctx) -> None:
+    assert ctx.get("user", "-") == "-"
+    assert ctx.get("user", None) is None
+    with ctx.scope(user="ann") as scope:
+        assert ctx.get("user", "-") == "ann"
+        scope.close()
+        assert ctx.get("user", "-") == "-"
+    assert in_thread(lambda: ctx.get("user", "-")) == "-"
 
 
 def test_the_error_names_the_thread(ctx: Ctx) -> None:

@@ -194,3 +194,18 @@ def test_a_data_descriptor_in_the_place_of_something_of_the_locals_own_decides(l
     with pytest.raises(AttributeError):
         setattr(mine, "__reduce_ex__", 1)  # noqa: B010
     assert values == {"__reduce_ex__": "in the dict"}
+
+
+def test_the_weak_references_to_an_object_are_not_an_attribute_as_on_the_interpreters_own_local(local: Any) -> None:
+    class Mine(local):  # type: ignore[misc]
+        pass
+
+    class Bare(local):  # type: ignore[misc]
+        __slots__ = ()
+
+    for cls in (threading.local, local, Mine, Bare):
+        instance = cls()
+        assert weakref.ref(instance)() is instance
+        assert not hasattr(cls, "__weakref__")
+        with pytest.raises(AttributeError, match="has no attribute '__weakref__'"):
+            _ = instance.__weakref__

@@ -50,7 +50,7 @@ def test_an_error_says_what_was_being_handled_as_the_interpreters_own_local_does
 )
 def test_a_hook_may_name_another_error_and_nothing_else(local: Any, instead: Any, kind: Any) -> None:
     class Named(local):  # type: ignore[misc]
-        def _local__attribute_error(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError, values: Any) -> Any:
             return instead()
 
     mine = Named()
@@ -63,7 +63,7 @@ def test_a_hook_may_name_another_error_and_nothing_else(local: Any, instead: Any
 
 def test_a_hook_that_raises_is_an_error_after_the_one_it_was_told_of(local: Any) -> None:
     class Raising(local):  # type: ignore[misc]
-        def _local__attribute_error(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError, values: Any) -> Any:
             raise Boom
 
     with pytest.raises(Boom) as raised:
@@ -73,7 +73,7 @@ def test_a_hook_that_raises_is_an_error_after_the_one_it_was_told_of(local: Any)
 
 def test_an_attribute_error_of_a_propertys_own_code_is_not_taken_for_a_missing_name(local: Any) -> None:
     class Kept(local):  # type: ignore[misc]
-        def _local__attribute_error(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError, values: Any) -> Any:
             asked.append(error.name)
             return Boom(error.name)
 
@@ -124,7 +124,7 @@ def test_an_attribute_error_that_can_not_be_asked_what_it_is_about_goes_on_as_it
             return super().__getattribute__(name)
 
     class Kept(local):  # type: ignore[misc]
-        def _local__attribute_error(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError, values: Any) -> Any:
             return Boom("asked")
 
         @property
@@ -148,7 +148,7 @@ def test_what_ends_the_program_is_not_lost_where_an_attribute_error_is_asked_wha
             raise KeyboardInterrupt
 
     class Kept(local):  # type: ignore[misc]
-        def _local__attribute_error(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError, values: Any) -> Any:
             return Boom("asked")
 
         @property
@@ -193,7 +193,7 @@ def test_an_error_of_a_key_in_the_map_goes_on_and_leaves_nothing_behind(local: A
 
 def test_a_missing_name_is_told_by_its_text(local: Any) -> None:
     class Kept(local):  # type: ignore[misc]
-        def _local__attribute_error(self, error: AttributeError) -> Any:
+        def _local__attribute_error(self, error: AttributeError, values: Any) -> Any:
             return Boom(error.name)
 
         @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Generator, Iterator
@@ -134,9 +135,69 @@ def test_a_generator_has_to_yield_exactly_once(times: int, message: str) -> None
             yield from range(times)
 
     mine = Mine()
-    with pytest.raises(RuntimeError, match=message), mine.scope():
+    with pytest.raises(RuntimeError, match=message) as caught, mine.scope():
         _ = mine.value
     assert not hasattr(mine, "value")
+    assert str(caught.value) == f"per_request Mine.value: generator {message}: it has to yield its value, once"
+
+
+def test_a_generator_that_yields_again_after_an_error_is_named_too() -> None:
+    class Mine(RequestContext):
+        @per_request
+        def value(self) -> Iterator[int]:
+            try:
+                yield 1
+            except ValueError:
+                yield 2
+
+    mine = Mine()
+    message = r"^per_request Mine\.value: generator didn't stop after throw\(\): it has to yield its value, once$"
+    with pytest.raises(RuntimeError, match=message) as caught, mine.scope():
+        _ = mine.value
+        raise ValueError
+    assert type(caught.value.__context__) is ValueError
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_context_manager_that_the_generator_uses_is_not_taken_for_it(times: int) -> None:
+    @contextlib.contextmanager
+    def inner() -> Iterator[None]:
+        for _ in range(times):
+            yield
+
+    class Mine(RequestContext):
+        @per_request
+        def value(self) -> Iterator[int]:
+            with inner():
+                yield 1
+
+    mine = Mine()
+    with pytest.raises(RuntimeError, match=r"^generator didn't (yield|stop)$"), mine.scope():
+        _ = mine.value
+
+
+def test_what_is_opened_before_one_that_yields_twice_is_closed_all_the_same() -> None:
+    log: list[str] = []
+
+    class Mine(RequestContext):
+        @per_request
+        def before(self) -> Iterator[int]:
+            try:
+                yield 1
+            except RuntimeError as error:
+                log.append(str(error))
+                raise
+
+        @per_request
+        def value(self) -> Iterator[int]:
+            yield self.before
+            log.append("once")
+            yield 2
+
+    mine = Mine()
+    with pytest.raises(RuntimeError, match=r"Mine\.value"), mine.scope():
+        _ = mine.value
+    assert log == ["once", "per_request Mine.value: generator didn't stop: it has to yield its value, once"]
 
 
 def test_no_lock_is_held_while_one_is_made() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.exposure import (
     Secret,
     anything,
     as_repr,
+    begun,
     ctx,
     failing_teardown,
     fill,
@@ -28,7 +30,7 @@ from support.exposure import (
     shown,
     unclosable,
 )
-from support.helpers import Boom
+from support.helpers import Boom, raise_boom
 
 from tlctx import RequestContext, Scope, local
 
@@ -63,6 +65,27 @@ class BeginsBadly(RequestContext):
     def __init__(self) -> None:
         self.token = Secret()
         raise Boom
+
+
+class Strict(RequestContext, strict=True):
+    token: Any
+
+
+def in_strict(use: Callable[[Any], object]) -> Callable[[], object]:
+    """A use of a context that refuses names which it does not declare."""
+
+    def run() -> object:
+        strict = Strict()
+        with strict.scope(token=Secret()):
+            return use(strict)
+
+    return run
+
+
+class MadeBadly(RequestContext):
+    user: Any = Secret()
+    tags: Any = field(default_factory=lambda: [Secret()])
+    failing: Any = field(default_factory=raise_boom)
 
 
 def kept(use: Callable[[Any], object]) -> Callable[[], object]:
@@ -107,6 +130,17 @@ IN_A_SCOPE: dict[str, Callable[[], object]] = {
     "first values that are no mapping": scope_with([("token", Secret())]),
     "a first value in the place of a method": scope_with({"scope": Secret()}),
     "an __init__ that raises": lambda: BeginsBadly().scope(token=Secret()).__enter__(),
+    "a default that can't be made": lambda: MadeBadly().scope(token=Secret()),
+    "a default that can't be made, in a request": lambda: begun(in_a_list, context=MadeBadly()),
+    "a setdefault in the place of a method": lambda: ctx.setdefault("scope", Secret()),
+    "a missing name popped": lambda: ctx.pop("missing"),
+    "an undeclared name written": in_strict(lambda strict: setattr(strict, "other", Secret())),
+    "an undeclared name in setdefault": in_strict(lambda strict: strict.setdefault("other", Secret())),
+    "an undeclared name in vars()": in_strict(lambda strict: vars(strict).__setitem__("other", Secret())),
+    "an undeclared name in vars(), setdefault": in_strict(lambda strict: vars(strict).setdefault("other", Secret())),
+    "an undeclared name in an update": in_strict(lambda strict: vars(strict).update(other=Secret())),
+    "an undeclared name in a merge": in_strict(lambda strict: vars(strict).__ior__({"other": Secret()})),
+    "an undeclared first value": lambda: Strict().scope(other=Secret()).__enter__(),
     "per_request whose request ended meanwhile": lambda: ctx.ended_meanwhile,
     "a request whose app raises": lambda: serve(fill_and_raise),
 }
@@ -114,6 +148,7 @@ ELSEWHERE: dict[str, Callable[[], object]] = {
     "a write outside": refused_write(ctx, "token"),
     "a write outside, of an undeclared name": refused_write(anything, "undeclared"),
     "an update outside": lambda: vars(ctx).update(token=Secret()),
+    "a setdefault of the context outside": lambda: ctx.setdefault("token", Secret()),
     "a setdefault outside": lambda: vars(ctx).setdefault("token", Secret()),
     "a write after the end": kept(lambda values: values.__setitem__("token", Secret())),
     "a merge outside": lambda: vars(ctx).__ior__({"token": Secret()}),

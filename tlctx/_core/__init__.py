@@ -7,6 +7,7 @@ In reading order; each module imports only those above it, and the standard libr
     namespace        the dict of one request's values, and those that refuse: ended, or outside a request
     flows            which coroutine or greenlet runs here, where several share a thread
     observers        who is told when a scope begins and ends
+    teardown         what runs at a scope's end
     implementation   picks the C accelerator or the pure-Python implementation of what follows
         _py, _c          attributes.py         what decides about an attribute beside a thread's dict
                          local.py, local.h     the thread-local
@@ -14,13 +15,14 @@ In reading order; each module imports only those above it, and the standard libr
                          body.py, body.h       a body that is run in a scope
                          bound.py, bound.h     a block of code in which a scope is bound
     propagation      how coroutines see a scope: a context variable
-    teardown         what runs at a scope's end
     reports          log lines and counters of requests that did not end as they should
     unleft           scopes that were entered by hand and never left
     scope            Scope: one request's life
     copying          what a copy of a request begins with
     early            requests that end before their answer goes out
     annotations      what a class annotates, read without evaluating it
+    methods          the methods of a context, which nothing may hide
+    missing          the errors about a name without a value, and one that is not declared
     fields           how the class of a context is read
     context          RequestContext
     per_request      values made on first use

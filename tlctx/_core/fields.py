@@ -1,31 +1,36 @@
-"""How the class of a RequestContext is read when it is made: its fields, their defaults, its methods."""
+"""How the class of a RequestContext is read when it is made: its fields, their defaults, its `__init__`."""
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import functools
 import inspect
 from types import MemberDescriptorType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tlctx._core.annotations import annotated_names, without_annotations
-from tlctx._core.propagation import namespace_of
+from tlctx._core.methods import Method, class_attributes, gives_a_value
+from tlctx._core.namespace import Defaults, Namespace, StrictNamespace
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
 
-__all__ = ["Field", "declare_fields", "guard_methods", "missing_attribute", "run_init_in_scopes"]
+__all__ = ["Field", "declare_fields", "declared_names", "defaults_of", "run_init_in_scopes"]
 
 _UNSET: Any = object()
+_PLAIN: Any = dataclasses.field()
+_OPTIONS = sorted({*dataclasses.Field.__slots__} - {"name", "type", "default", "default_factory", "_field_type"})
 
 
 class Field:
     """What a declared name is on its class: only reached while the namespace has no value for it."""
 
-    def __init__(self, name: str, default: Any = _UNSET) -> None:
+    def __init__(self, name: str, default: Any = _UNSET, made_by: Any = None) -> None:
         self.name = name
         self.default = default
+        self.made_by = made_by
+        """A `dataclasses.field` with the factory of the default."""
 
     @property
     def has_default(self) -> bool:
@@ -33,58 +38,17 @@ class Field:
 
     def __get__(self, context: RequestContext | None, owner: type) -> Any:
         if context is not None:
-            raise missing_attribute(context, self.name)
+            text = f"{owner.__name__}.{self.name} is a field: its values are the requests', and super() finds none"
+            raise AttributeError(text, name=self.name, obj=context)
+        if self.made_by is not None:
+            return self.made_by  # as @dataclass wants it
         if not self.has_default:
             raise AttributeError(f"{owner.__name__}.{self.name} has no default")
         return self.default
 
 
-class _Method:
-    """A method of a context, as a data descriptor: a value assigned to its name would hide it in that request."""
-
-    def __init__(self, name: str, method: Any) -> None:
-        self.name = name
-        self.method = method
-        self.__doc__ = method.__doc__
-        self.__isabstractmethod__ = getattr(method, "__isabstractmethod__", False)
-
-    def __get__(self, context: Any, owner: type | None = None) -> Any:
-        return self.method.__get__(context, owner)
-
-    def __set__(self, context: Any, value: Any) -> NoReturn:
-        del value  # so that no traceback shows it
-        self._refuse(context, "assigned")
-
-    def __delete__(self, context: Any) -> NoReturn:
-        self._refuse(context, "deleted")
-
-    def _refuse(self, context: Any, what: str) -> NoReturn:
-        raise AttributeError(
-            f"{type(context).__name__}.{self.name} is a method and can't be {what}: choose another name"
-        )
-
-
-def missing_attribute(context: RequestContext, name: str) -> AttributeError:
-    """The error for reading `name`, which has no value here and now: it says why, and which name may be meant."""
-    namespace, cls = namespace_of(context), type(context)
-    refusal = namespace.refusal(f"reading {name!r}")
-    if refusal is not None:
-        return refusal
-    if isinstance(inspect.getattr_static(cls, name, None), Field):
-        return AttributeError(
-            f"{cls.__name__}.{name} is declared, but has no value in {namespace.scope} yet: assign it before it is "
-            "read, or give it a default in the class",
-            name=name,
-        )
-    known = {*namespace, *(known for known in dir(cls) if not known.startswith("_"))}
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "assign it before it is read, or declare it in the class"
-    # With a name and no object, the interpreter does not add a suggestion of its own.
-    return AttributeError(f"{cls.__name__} has no {name!r} in {namespace.scope}: {hint}", name=name)
-
-
-def declare_fields(cls: type) -> dict[str, Any]:
-    """Put a Field on `cls` for every name that it or a base declares, and return the defaults by name.
+def declare_fields(cls: Any) -> dict[str, Field]:
+    """Put a Field on `cls` for every name that it or a base declares, and return them by name.
 
     Raises TypeError for a mutable default, a slot, and a field that has a method's name.
     """
@@ -92,15 +56,34 @@ def declare_fields(cls: type) -> dict[str, Any]:
     for base in reversed(cls.__mro__):
         _add_own_fields(base, fields, mixin=not hasattr(base, "_local__defaults"))
     for name, field in fields.items():
-        if any(isinstance(vars(base).get(name), _Method) for base in cls.__mro__):
+        if any(isinstance(vars(base).get(name), Method) for base in cls.__mro__):
             raise TypeError(f"field {name!r} of {cls.__name__} would hide the method of that name: choose another")
         setattr(cls, name, field)
-    return {name: field.default for name, field in fields.items() if field.has_default}
+    return fields
+
+
+def declared_names(cls: Any) -> frozenset[str]:
+    """The names of the values that the class declares: its fields, and what per_request, say, makes."""
+    found = class_attributes(cls).items()
+    made = {name for name, value in found if not name.startswith("__") and gives_a_value(value)}
+    return frozenset(made.union(cls._local__fields))
+
+
+def defaults_of(cls: Any) -> dict[str, Any] | Defaults:
+    """The defaults by name, as each namespace begins with them."""
+    fields: list[Field] = list(cls._local__fields.values())
+    defaults = {field.name: field.default for field in fields if field.has_default or field.made_by}
+    factories = {field.name: field.made_by.default_factory for field in fields if field.made_by}
+    if not factories and not cls._local__strict:
+        return defaults
+    return Defaults(defaults, factories, StrictNamespace if cls._local__strict else Namespace)
 
 
 def _add_own_fields(base: type, fields: dict[str, Field], *, mixin: bool) -> None:
     annotations = annotated_names(base)
     own = {name: value for name, value in vars(base).items() if not annotations.get(name)}
+    if not mixin:
+        _refuse_undeclared(base, annotations, fields)
     for name, value in own.items():
         annotated = name in annotations
         if isinstance(value, Field):
@@ -112,10 +95,39 @@ def _add_own_fields(base: type, fields: dict[str, Field], *, mixin: bool) -> Non
             if annotated or not mixin:
                 _refuse_mutable(base, name, value)
             if annotated or name in fields:
-                fields[name] = Field(name, value)
+                fields[name] = _field_of(base, name, value)
     for name, is_class_variable in annotations.items():
-        if name not in own and name not in fields and not is_class_variable:
-            fields[name] = Field(name)
+        if name not in own and not is_class_variable:
+            fields[name] = _taken_off(base, name) or fields.get(name) or Field(name)
+
+
+def _taken_off(base: type, name: str) -> Field | None:
+    """The field that @dataclass has taken off the class `base`, as it does with one that has a factory."""
+    field: Field | None = vars(base).get("_local__fields", {}).get(name)
+    return field if field is not None and field.made_by and "__dataclass_fields__" in vars(base) else None
+
+
+def _field_of(base: type, name: str, value: Any) -> Field:
+    """The field that `value`, perhaps a `dataclasses.field`, makes of an annotated name."""
+    if not isinstance(value, dataclasses.Field):
+        return Field(name, value)
+    others = [option for option in _OPTIONS if getattr(value, option) != getattr(_PLAIN, option)]
+    if others:
+        raise TypeError(
+            f"field({', '.join(others)}) for {base.__name__}.{name} is refused: of what dataclasses.field() takes, a "
+            "context knows default and default_factory alone"
+        )
+    if value.default is not dataclasses.MISSING:
+        _refuse_mutable(base, name, value.default)
+        return Field(name, value.default)
+    return Field(name) if value.default_factory is dataclasses.MISSING else Field(name, made_by=value)
+
+
+def _refuse_undeclared(base: type, annotations: dict[str, bool], fields: dict[str, Field]) -> None:
+    for name, value in vars(base).items():
+        declares = name in fields if name not in annotations else not annotations[name]
+        if isinstance(value, dataclasses.Field) and not declares:
+            raise TypeError(f"field() for {base.__name__}.{name} declares nothing: annotate the name, not as ClassVar")
 
 
 def _is_descriptor(value: Any) -> bool:
@@ -131,21 +143,9 @@ def _refuse_mutable(base: type, name: str, value: Any) -> None:
     if type(value).__hash__ is None:
         raise TypeError(
             f"mutable default {type(value).__name__} for {base.__name__}.{name} would be shared by all requests: "
-            "make it with a @per_request method, or annotate it as ClassVar if it is meant to be shared"
+            "make it with a @per_request method or dataclasses.field(default_factory=...), or annotate it as ClassVar "
+            "if it is meant to be shared"
         )
-
-
-def guard_methods(cls: type) -> None:
-    """Make the methods that `cls` itself defines refuse assignment to their names."""
-    annotations = annotated_names(cls)
-    for name, value in list(vars(cls).items()):
-        if not name.startswith(("__", "_local__")) and name not in annotations and _is_method(value):
-            setattr(cls, name, _Method(name, value))
-
-
-def _is_method(value: Any) -> bool:
-    wrapped = isinstance(value, classmethod | staticmethod | functools.partialmethod)
-    return wrapped or (_is_descriptor(value) and callable(value))
 
 
 def run_init_in_scopes(cls: type) -> None:

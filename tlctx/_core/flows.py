@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlctx._core.threads import storage
 
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["has_coroutine_frame", "in_coroutine", "in_unpatched_greenlet"]
+__all__ = ["has_coroutine_frame", "in_coroutine", "in_unpatched_greenlet", "outermost_coroutine"]
 
 _modules = sys.modules
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -40,6 +40,37 @@ def has_coroutine_frame() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def outermost_coroutine() -> FrameType | None:
+    """The frame of the coroutine that a task consists of, where its event loop may not give each task a context.
+
+    asyncio and trio do. curio does on request, and of an event loop that nobody knows nothing can be told.
+    """
+    asyncio, trio = _modules.get("asyncio"), _modules.get("trio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        return None
+    if trio is not None and _runs(trio):
+        return None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not frame.f_code.co_flags & _COROUTINE:
+        frame = frame.f_back
+    while frame is not None and frame.f_back is not None and _is_awaited_by(frame.f_back):
+        frame = frame.f_back
+    return frame
+
+
+def _runs(trio: Any) -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except (AttributeError, RuntimeError):  # another thread imports it, or it runs no task here
+        return False
+    return True
+
+
+def _is_awaited_by(frame: FrameType) -> bool:
+    """Whether `frame`, which called a coroutine, awaits it, and is no event loop that runs it."""
+    return bool(frame.f_code.co_flags & _COROUTINE) or frame.f_code.co_name == "__await__"
 
 
 def in_unpatched_greenlet() -> bool:

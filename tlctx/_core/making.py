@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tlctx._core.teardown import check_stack
 from tlctx._core.threads import ThreadRecord, current_record
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def once(serial: int, name: str, values: dict[str, Any], make: Callable[[], Any]
 
 def _make(key: tuple[int, str], values: dict[str, Any], make: Callable[[], Any]) -> Any:
     try:
+        check_stack()  # so that there is enough to note the end below
         name = key[1]
         if name not in values:  # another thread has made it since the caller looked
             values[name] = make()

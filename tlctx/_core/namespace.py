@@ -13,7 +13,7 @@ from tlctx._core import errors
 from tlctx._core.threads import thread_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tlctx._core.scope import Scope
 
@@ -22,9 +22,11 @@ __all__ = [
     "ENDED",
     "NOT_BOUND",
     "NO_VALUES",
-    "OUTSIDE",
+    "Defaults",
     "EndedNamespace",
     "Namespace",
+    "OutsideNamespace",
+    "StrictNamespace",
     "ended_namespace",
     "nearest_open",
 ]
@@ -61,6 +63,71 @@ class Namespace(dict[str, Any]):
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a request's namespace can't be copied or pickled whole: take the values you need")
+
+
+class StrictNamespace(Namespace):
+    """One that takes the names alone that the class of its context declares."""
+
+    __slots__ = ()
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        cls = type(self.scope.context)  # type: ignore[union-attr]
+        error = None if name in cls._local__declared else cls._local__undeclared(name)
+        if error is None:
+            dict.__setitem__(self, name, value)
+            return
+        del value  # so that no traceback shows it
+        raise error
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        try:
+            self._check_names(() if name in self else (name,))
+            return dict.setdefault(self, name, default)
+        finally:
+            del default
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        values: dict[str, Any] = {}
+        try:
+            values.update(*args, **kwargs)
+            self._check_names(values)
+            dict.update(self, values)
+        finally:
+            del args, kwargs, values
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        try:
+            self.update(other)
+            return self
+        finally:
+            del other
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        cls = type(self.scope.context)  # type: ignore[union-attr]
+        errors = [cls._local__undeclared(name) for name in names]
+        names = ()  # so that no traceback shows the values
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+class Defaults:
+    """A class's defaults, where its namespaces are more than a copy of them: some are made anew, or it is strict."""
+
+    def __init__(
+        self, defaults: dict[str, Any], factories: dict[str, Callable[[], Any]], kind: type[Namespace]
+    ) -> None:
+        self._defaults = defaults
+        self._factories = factories
+        self._kind = kind
+
+    def make_namespace(self) -> Namespace:
+        """The values that a scope begins with."""
+        namespace = self._kind(self._defaults)
+        namespace.scope = None
+        for name, factory in self._factories.items():
+            dict.__setitem__(namespace, name, factory())
+        return namespace
 
 
 class _ClosedNamespace(Namespace):
@@ -119,13 +186,17 @@ def ended_namespace(scope: Scope) -> EndedNamespace:
     return namespace
 
 
-class _OutsideNamespace(_ClosedNamespace):
+class OutsideNamespace(_ClosedNamespace):
     """What `vars(ctx)` is where no request runs: it refuses to list its names too."""
 
-    __slots__ = ()
+    __slots__ = ("context",)
+
+    def __init__(self, context: Any) -> None:
+        self.scope = None
+        self.context = context
 
     def refusal(self, use: str) -> errors.OutsideRequestError:
-        return errors.outside_request(use, thread_name())
+        return errors.outside_request(use, thread_name(), self.context)
 
     def __contains__(self, name: object) -> NoReturn:
         self.check(f"looking for {name!r}")
@@ -142,10 +213,6 @@ class _OutsideNamespace(_ClosedNamespace):
 ENDED = EndedNamespace()
 """In the place of a scope's namespace once that has ended."""
 ENDED.scope = None
-
-OUTSIDE = _OutsideNamespace()
-"""What a context reads from where no scope is current."""
-OUTSIDE.scope = None
 
 ATTACHED = Namespace()
 """What binding returns where it attaches the scope instead, in a greenlet that has no thread's dict of its own."""

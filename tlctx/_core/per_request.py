@@ -51,6 +51,11 @@ class per_request(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
+    if TYPE_CHECKING:
+        # pyright lets nobody assign to a descriptor without these. Where code runs the value goes into the namespace.
+        def __set__(self, context: object, value: T) -> None: ...
+        def __delete__(self, context: object) -> None: ...
+
     @overload
     def __get__(self, context: None, owner: type) -> Self: ...
     @overload
@@ -69,5 +74,25 @@ class per_request(Generic[T]):
     def _make(self, context: RequestContext) -> Any:
         if not self._generates:
             return self.method(context)
-        scope = context._scope("entering a context manager")
-        return scope._enter_context(contextmanager(self.method)(context), may_suppress=False)
+        scope = context._local__scope("entering a context manager")
+        generated = contextmanager(self.method)(context)
+        explain = partial(_explain, f"{type(context).__name__}.{self.name}", generated)
+        try:
+            return scope._enter_context(generated, explain, may_suppress=False)
+        except RuntimeError as error:
+            explain(None, error, None)
+            raise
+
+
+def _explain(name: str, cm: object, kind: object, error: BaseException | None, traceback: object) -> None:
+    """Have `error` name the per_request if it is that of `cm` about a generator that does not yield once."""
+    if isinstance(error, RuntimeError) and str(error).startswith("generator didn't") and _is_raised_by(cm, error):
+        error.args = (f"per_request {name}: {error}: it has to yield its value, once",)
+
+
+def _is_raised_by(cm: object, error: BaseException) -> bool:
+    """Whether a method of `cm` has raised it, and nothing that this called."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_locals.get("self") is cm

@@ -2,6 +2,9 @@
 
 What a context variable holds goes along into tasks, into callbacks of the event loop and into `asyncio.to_thread`. It
 is consulted only where no scope is bound to the thread, so that it can never hide a request that the thread serves.
+
+Not every event loop gives each task a context of its own. Where that is unknown, a scope is attached together with the
+coroutine that its task consists of, and only code that this coroutine calls or awaits sees it.
 """
 
 from __future__ import annotations
@@ -13,24 +16,28 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from tlctx._core.flows import outermost_coroutine
 from tlctx._core.implementation import peek_dict
-from tlctx._core.namespace import OUTSIDE, Namespace, ended_namespace
+from tlctx._core.namespace import Namespace, OutsideNamespace, ended_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from tlctx._core.context import RequestContext
     from tlctx._core.scope import Scope
 
 __all__ = ["attach", "attached_namespace", "detach", "namespace_of", "propagate"]
 
-_attached: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.attached", default=())
+Attached = tuple["Scope", "FrameType | None"]
+
+_attached: ContextVar[tuple[Attached, ...]] = ContextVar("tlctx.attached", default=())
 
 
 def attach(scope: Scope) -> None:
     """Have what is started from here on see `scope`, until `detach`."""
     _start_threads_without_scopes()
-    _attached.set((scope, *_open_but(scope)))
+    _attached.set(((scope, outermost_coroutine()), *_open_but(scope)))
 
 
 def detach(scope: Scope) -> None:
@@ -38,9 +45,9 @@ def detach(scope: Scope) -> None:
     _attached.set(_open_but(scope))
 
 
-def _open_but(scope: Scope) -> tuple[Scope, ...]:
+def _open_but(scope: Scope) -> tuple[Attached, ...]:
     # An event loop may close an async generator in another task, where `detach` does not reach what was attached here.
-    return tuple(other for other in _attached.get() if other is not scope and not other.ended)
+    return tuple(each for each in _attached.get() if each[0] is not scope and not each[0].ended)
 
 
 @contextmanager
@@ -61,10 +68,10 @@ def namespace_of(context: RequestContext) -> Namespace:
 
 def attached_namespace(context: RequestContext) -> Namespace:
     """What `context` reads from where no scope is bound to the thread."""
-    for scope in _attached.get():
-        if scope.context is context:
+    for scope, coroutine in _attached.get():
+        if scope.context is context and (coroutine is None or coroutine is outermost_coroutine()):
             return ended_namespace(scope) if scope.ended else scope.namespace
-    return OUTSIDE
+    return OutsideNamespace(context)
 
 
 def _start_threads_without_scopes() -> None:

@@ -19,7 +19,15 @@ from tlctx._core import observers
 if TYPE_CHECKING:
     from tlctx._core.scope import Scope
 
-__all__ = ["Count", "Counters", "counters", "report_dropped_body", "report_failed_teardown", "report_unleft_scope"]
+__all__ = [
+    "Count",
+    "Counters",
+    "counters",
+    "report_dropped_body",
+    "report_failed_teardown",
+    "report_unfinished_scope",
+    "report_unleft_scope",
+]
 
 logger = logging.getLogger("tlctx")
 
@@ -34,7 +42,8 @@ class Counters(NamedTuple):
     """Requests whose teardown raised; the rest of it ran all the same."""
 
     unleft_scopes: int
-    """Scopes that were entered by hand and never left: closed when the scope around them ended, or when found."""
+    """Scopes that were entered by hand and never left, closed when the scope around them ended or when found; and those
+    that ended where no stack was left, closed later."""
 
 
 class Count:
@@ -73,6 +82,12 @@ def report_failed_teardown(scope: Scope, error: BaseException) -> None:
     """Report what the teardown of `scope` raised."""
     _failed_teardowns.add()
     logger.error("%s: its teardown failed, %.3f s after it began", str(scope), scope.age, exc_info=error)
+
+
+def report_unfinished_scope(scope: Scope) -> None:
+    """Report that `scope` ended where no stack was left for its teardown, and is closed now."""
+    _unleft_scopes.add()
+    logger.warning("%s: no stack was left to close it; it is closed now, %.3f s after it began", str(scope), scope.age)
 
 
 def report_unleft_scope(scope: Scope) -> None:

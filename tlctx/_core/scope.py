@@ -38,7 +38,7 @@ from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_gr
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.propagation import attach, detach, namespace_of
 from tlctx._core.threads import thread_name
-from tlctx._core.unleft import close_left_open, close_unleft, nearest_leavable
+from tlctx._core.unleft import close_late, close_left_open, close_unfinished, close_unleft, nearest_leavable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,8 @@ class Scope(ScopeBase):
 
     _close_left_open = close_left_open
     close_unleft = close_unleft
+    _close_late = close_late
+    _close_unfinished = close_unfinished
 
     @staticmethod
     def current(context: RequestContext) -> Scope | None:
@@ -113,9 +115,9 @@ class Scope(ScopeBase):
         """
         return self._enter_context(cm, may_suppress=True)
 
-    def _enter_context(self, cm: AbstractContextManager[T], *, may_suppress: bool) -> T:
+    def _enter_context(self, cm: AbstractContextManager[T], *after: Callable[..., object], may_suppress: bool) -> T:
         self._check_open(use := "entering a context manager")
-        value = teardown.enter(cm, self._parts, may_suppress=may_suppress)
+        value = teardown.enter(cm, self._parts, *after, may_suppress=may_suppress)
         self._run_if_late(use)
         return value
 
@@ -143,6 +145,8 @@ class Scope(ScopeBase):
         if error is not None:
             self._error = error
         try:
+            if teardown.unfinished and self.serial not in teardown.unfinished:
+                self._close_unfinished()
             self._run_teardown()
             self._release(self._error)
         except BaseException as raised:
@@ -160,6 +164,8 @@ class Scope(ScopeBase):
 
     def _enter(self) -> None:
         self._check_open("entering a scope")
+        if teardown.unfinished:
+            self._close_unfinished()
         if self.thread:
             raise RuntimeError(f"{self} was entered or bound before: make a new one with `with ctx.scope(...):`")
         self._make_current()

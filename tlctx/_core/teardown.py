@@ -3,10 +3,16 @@
 A part that leaves a context manager is told of the error. Beyond ExitStack, no error is lost: what a part raises has
 the error of the part before it in its chain of contexts. And no part is lost: where an exception from outside strikes
 between two parts, the rest is still in the list, and `run` can be called again.
+
+A part that can't even begin, because no stack is left, would be lost: it counts as begun. So `run` first looks whether
+there is enough. Where there is not, the scope is `unfinished`: the next one that is entered or closed, with more stack,
+goes on with it.
 """
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from operator import length_hint
 from types import MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -14,12 +20,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from tlctx._core.errors import context_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-__all__ = ["Part", "enter", "run"]
+__all__ = ["Part", "check_stack", "enter", "run", "unfinished"]
 
 T = TypeVar("T")
+
+unfinished: dict[int, tuple[Any, Callable[[], object]]] = {}
+"""Scopes that could not be closed where they ended, by their serials, the innermost first, each with what closes it."""
+
+_CALLS_TO_BEGIN = 10
+"""How deep in calls the code of a part may begin, and what tlctx does around it."""
 
 
 class Part:
@@ -29,7 +41,7 @@ class Part:
 
     def __init__(self, *calls: Callable[..., Any], is_exit: bool = False, may_suppress: bool = True) -> None:
         self.calls = iter(calls)
-        """Yields the call once; it is empty from the moment the call begins."""
+        """Yields each call once; it is empty from the moment the last one begins."""
         self.value: Any = None  # what the context manager gave
         self.is_exit = is_exit
         self.may_suppress = may_suppress
@@ -46,12 +58,18 @@ class Part:
         return self.may_suppress and any(results)
 
 
-def enter(cm: AbstractContextManager[T], parts: list[Part], *, may_suppress: bool = True) -> T:
-    """Enter `cm`, and add its exit to `parts`. Raises TypeError if it is no context manager."""
+def enter(
+    cm: AbstractContextManager[T], parts: list[Part], *after: Callable[..., object], may_suppress: bool = True
+) -> T:
+    """Enter `cm`, and add its exit to `parts`. What is in `after` is called next, with the arguments of an exit.
+
+    Raises TypeError if it is no context manager.
+    """
     cls = type(cm)
     if not (hasattr(cls, "__enter__") and hasattr(cls, "__exit__")):
         raise TypeError(f"{cls.__name__!r} object does not support the context manager protocol")
-    exits = iter((MethodType(cls.__exit__, cm),))
+    check_stack()
+    exits: Iterator[Callable[..., Any]] = iter((MethodType(cls.__exit__, cm), *after))
     part = Part(is_exit=True, may_suppress=may_suppress)
     parts.append(part)  # so that it is known from the moment it is entered
     try:
@@ -71,6 +89,7 @@ def run(parts: list[Part], error: BaseException | None) -> None:
     """
     pending = error
     failed: Part | None = None
+    check_stack(spare=8 if isinstance(error, RecursionError) else 0)
     while parts:
         part = parts[-1]
         details = _details(pending)
@@ -90,6 +109,31 @@ def run(parts: list[Part], error: BaseException | None) -> None:
             _raise(pending)
     finally:
         del pending, error  # the traceback has this frame, so they would be a cycle
+
+
+def check_stack(*, spare: int = 0) -> None:
+    """Raise RecursionError if too little stack is left for a part to begin; after an overflow, one in `spare` of all.
+
+    A caller has more then, and a part may need some for itself.
+    """
+    if spare:
+        _descend_in_c(sys.getrecursionlimit() // spare)
+    else:
+        _descend(_CALLS_TO_BEGIN)
+
+
+def _descend(calls: int) -> None:
+    if calls:
+        _descend(calls - 1)
+
+
+def _call_in_c(calls: int) -> None:
+    if calls:
+        _descend_in_c(calls - 1)
+
+
+# From 3.12 on, calls that go through C have a limit of their own.
+_descend_in_c = partial(_call_in_c)
 
 
 def _remove(part: Part, parts: list[Part]) -> None:

@@ -6,6 +6,9 @@ nothing but its own namespace refers to it: a `with` statement, and whoever else
 
 Where an exception from outside strikes the very end of a block, its scope is lost in that way on the thread. The next
 scope that is entered there finds it.
+
+A scope may also end where no stack is left for its teardown, as the innermost of an endless redirect does. It stays
+open, in `teardown.unfinished`, until another scope is entered or closed where there is more.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from tlctx._core.implementation import nearest_open
 from tlctx._core.namespace import Namespace
-from tlctx._core.reports import report_unleft_scope
+from tlctx._core.reports import report_failed_teardown, report_unfinished_scope, report_unleft_scope
+from tlctx._core.teardown import check_stack, unfinished
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tlctx._core.scope import Scope
 
-__all__ = ["close_left_open", "close_unleft", "nearest_leavable"]
+__all__ = ["close_late", "close_left_open", "close_unfinished", "close_unleft", "nearest_leavable"]
 
 
 def close_left_open(scope: Scope, left: Namespace | None) -> None:
@@ -54,6 +60,39 @@ def close_unleft(scope: Scope, error: BaseException | None = None) -> None:
         report_unleft_scope(scope)
     finally:  # also where logging is gone already, as the interpreter ends
         scope.close(error or RuntimeError(f"{scope} was entered and never left"))
+
+
+def close_unfinished(scope: Scope) -> None:
+    """Close the scopes that are unfinished, if there is stack for that now; `scope` is one, or is entered or closed."""
+    if scope.ended:
+        unfinished.pop(scope.serial, None)
+    try:
+        for unclosed, close in list(unfinished.values()):
+            check_stack(spare=4)
+            if not unclosed.ended:  # by one of those before
+                _finish(unclosed, close)
+    except RecursionError:  # whoever comes next may have more
+        return
+
+
+def _finish(scope: Scope, close: Callable[[], object]) -> None:
+    try:
+        close()
+    except BaseException:  # noqa: BLE001  # it was reported, or there was not stack enough
+        return
+    finally:
+        if scope.ended:
+            report_unfinished_scope(scope)
+
+
+def close_late(scope: Scope) -> None:
+    """Close `scope`, which could not be closed where it ended; what its teardown raises is reported."""
+    try:
+        scope.close()
+    except BaseException as error:
+        if scope.ended:
+            report_failed_teardown(scope, error)
+        raise
 
 
 def _is_lost(namespace: Namespace) -> bool:

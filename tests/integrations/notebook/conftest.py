@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 from notebook import create_app
 from notebook.models import Base
 from sqlalchemy import create_engine
@@ -20,7 +21,7 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'new' / 'notes.sqlite3'}"
@@ -32,8 +33,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """What the templates were compiled to, for each new notebook to find."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(database_url: str) -> Iterator[Flask]:
+def app(database_url: str, compiled_templates: FileSystemBytecodeCache) -> Iterator[Flask]:
     app = create_app(
         {
             "DATABASE_URL": database_url,
@@ -41,6 +48,7 @@ def app(database_url: str) -> Iterator[Flask]:
             "PASSWORD_METHOD": "pbkdf2:sha256:1",
         }
     )
+    app.jinja_env.bytecode_cache = compiled_templates
     yield app
     app.extensions["notebook.engine"].dispose()
 

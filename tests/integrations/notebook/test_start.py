@@ -50,11 +50,14 @@ class TestUnderLoad:
     def import_what_is_tested(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
-    def test_no_answer_is_somebody_elses(self) -> None:
+    @pytest.mark.parametrize(("users", "requests"), [(8, 80), pytest.param(20, 300, marks=pytest.mark.servers)])
+    def test_no_answer_is_somebody_elses(self, users: int, requests: int) -> None:
         with serving() as url:
-            report = asyncio.run(run_load(url, users=20, requests=300))
-        assert (report.requests, report.foreign, report.failed) == (300, 0, 0), report.examples
+            report = asyncio.run(run_load(url, users, requests))
+        assert (report.requests, report.foreign, report.failed) == (requests, 0, 0), report.examples
 
+    @pytest.mark.control
+    @pytest.mark.servers
     def test_with_the_user_in_a_global_many_are(self) -> None:
         foreign = 0
         with serving(unsafe=True) as url:

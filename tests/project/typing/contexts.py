@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
+from dataclasses import field
 from typing import Any, assert_type
 
 import tlctx
@@ -37,8 +38,17 @@ class Ctx(RequestContext):
         return {}
 
 
+class Strict(RequestContext, strict=True):
+    tags: list[str] = field(default_factory=list[str])
+
+
+class Wrong(RequestContext, strict="yes"):  # type: ignore[arg-type]
+    pass
+
+
 ctx = Ctx()
 
+assert_type(Strict().tags, list[str])
 assert_type(ctx.user, User | None)
 assert_type(ctx.request_id, str)
 assert_type(ctx.db, Session)
@@ -52,8 +62,15 @@ with ctx.scope() as scope:
     assert_type(scope, Scope)
 assert_type(Scope.current(ctx), Scope | None)
 
+ctx.db = Session()
+ctx.settings = {}
+ctx.db = "no session"  # type: ignore[assignment]
+del ctx.db
 ctx.user = User()
 ctx.user = "ann"  # type: ignore[assignment]
+assert_type(ctx.get("user"), Any)
+assert_type(ctx.pop("user", None), Any)
+assert_type(ctx.setdefault("user", User()), Any)
 typo = ctx.usr  # type: ignore[attr-defined]
 ctx.usr = User()  # type: ignore[attr-defined]
 ctx.callback(print, "5", end="")

@@ -236,6 +236,23 @@ call_handling(PyObject *hook, PyObject *given, PyObject *second)
     restore_error(error);
 }
 
+/* Note that the scope could not be closed, because no stack is left, say: the next one that is closed, or entered, calls
+   the method `close` of `owner`. The error that is set stays set. */
+static void
+note_unfinished(scopeobject *self, PyObject *owner, PyObject *close)
+{
+    PyObject *error = take_error(), *method = PyObject_GetAttr(owner, close);
+    PyObject *serial = method == NULL ? NULL : PyLong_FromUnsignedLongLong(self->serial);
+    PyObject *entry = serial == NULL ? NULL : PyTuple_Pack(2, (PyObject *)self, method);
+    if (entry == NULL || PyDict_SetItem(self->impl->st->unfinished, serial, entry) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(entry);
+    Py_XDECREF(serial);
+    Py_XDECREF(method);
+    restore_error(error);
+}
+
 /* Call a hook that closes the scope with the error that is set; once more if something from outside, a signal's exception,
    struck before it could. */
 static void
@@ -246,6 +263,9 @@ call_to_close(scopeobject *self, PyObject *hook, PyObject *second)
     call_handling(hook, error, second);
     if (is_open(self)) {
         call_handling(hook, error, second);
+    }
+    if (is_open(self)) {
+        note_unfinished(self, (PyObject *)self, self->impl->st->str_close_late);
     }
     Py_DECREF(error);
 }

@@ -77,6 +77,9 @@ iterator_finalize(PyObject *self)
         }
         Py_XDECREF(done);
     }
+    if (is_open(scope)) {
+        note_unfinished(scope, self, scope->impl->st->str_on_drop);
+    }
     restore_error(error);
 }
 
@@ -93,6 +96,9 @@ iterator_call_hook(iteratorobject *self, scopeobject *scope, PyObject *method)
     if (hook != NULL) {
         call_to_close(scope, hook, NULL);
         Py_DECREF(hook);
+    }
+    if (is_open(scope)) {
+        note_unfinished(scope, self->owner != NULL ? self->owner : (PyObject *)self, scope->impl->st->str_close);
     }
 }
 
@@ -117,6 +123,12 @@ iterator_run_in_scope(iteratorobject *self, PyObject *(*step)(PyObject *), PyObj
         }
         result = unbind_after(scope, displaced, result);
         Py_XDECREF(displaced);
+    }
+    else if (is_open(scope)) {
+        note_error(scope);
+        if (PyErr_ExceptionMatches(PyExc_RecursionError)) { /* where no stack is left to find out that it is dropped */
+            note_unfinished(scope, self->owner != NULL ? self->owner : (PyObject *)self, scope->impl->st->str_close);
+        }
     }
     Py_DECREF(scope);
     Py_DECREF(subject);

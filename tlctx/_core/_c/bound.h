@@ -81,7 +81,7 @@ static PyType_Slot bound_slots[] = {
     {Py_tp_doc,
      "A block in which `scope` is current on this thread; afterwards the thread is as it was before.\n\n"
      "A scope may be bound any number of times, on any thread, by one thread at a time. Leaving the block does not close\n"
-     "it. Raises RequestEndedError if the scope has ended."},
+     "it. Raises TypeError for what is no Scope. Entering raises RequestEndedError if the scope has ended."},
     {Py_tp_new, bound_new},
     {Py_tp_dealloc, bound_dealloc},
     {Py_tp_traverse, bound_traverse},

@@ -142,10 +142,10 @@ is_about(PyObject *error, PyObject *self, PyObject *name)
 
 /* What the hook makes of `error`, as a new reference. */
 static PyObject *
-local_better_error(PyObject *self, PyObject *error)
+local_better_error(PyObject *self, PyObject *error, PyObject *dict)
 {
     PyObject *hook = PyObject_GetAttr((PyObject *)Py_TYPE(self), ((localobject *)self)->impl->st->str_attribute_error);
-    PyObject *better = hook == NULL ? NULL : PyObject_CallFunctionObjArgs(hook, self, error, NULL);
+    PyObject *better = hook == NULL ? NULL : PyObject_CallFunctionObjArgs(hook, self, error, dict, NULL);
     Py_XDECREF(hook);
     if (better != NULL && PyExceptionClass_Check(better)) {
         Py_SETREF(better, PyObject_CallNoArgs(better));
@@ -157,9 +157,9 @@ local_better_error(PyObject *self, PyObject *error)
     return better;
 }
 
-/* Raise what the hook makes of the AttributeError that is set, if it is that `self` has no `name`. */
+/* Raise what the hook makes of the AttributeError that is set, if it is that `self` has no `name`, which is not in `dict`. */
 static void
-local_raise_attribute_error(PyObject *self, PyObject *name)
+local_raise_attribute_error(PyObject *self, PyObject *name, PyObject *dict)
 {
     state *st = ((localobject *)self)->impl->st;
     if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -175,7 +175,7 @@ local_raise_attribute_error(PyObject *self, PyObject *name)
     }
     PyObject *before = begin_handling(error); /* so that it is the context of what is raised instead */
     about = is_about(error, self, name);
-    PyObject *better = about > 0 ? local_better_error(self, error) : NULL;
+    PyObject *better = about > 0 ? local_better_error(self, error, dict) : NULL;
     if (better != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(better), better);
         if (better != error) {
@@ -218,7 +218,7 @@ local_get_attribute(PyObject *self, PyObject *name)
         }
     }
     if (value == NULL) {
-        local_raise_attribute_error(self, name);
+        local_raise_attribute_error(self, name, dict);
     }
     Py_XDECREF(descriptor);
     Py_DECREF(type);
@@ -257,6 +257,20 @@ refuse_attribute(const char *format, PyObject *self, PyObject *name)
     }
 }
 
+/* Set `name` in a namespace that takes declared names alone; what is not among them it refuses itself. */
+static int
+local_set_strictly(PyObject *self, PyObject *dict, PyObject *name, PyObject *value)
+{
+    state *st = ((localobject *)self)->impl->st;
+    PyObject *declared = PyUnicode_CheckExact(name) ? look_up_in_class(Py_TYPE(self), st->str_declared) : NULL;
+    int known = declared != NULL && PyFrozenSet_CheckExact(declared) ? PySet_Contains(declared, name) : 0;
+    Py_XDECREF(declared);
+    if (known < 0) {
+        return -1;
+    }
+    return known ? PyDict_SetItem(dict, name, value) : PyObject_SetItem(dict, name, value);
+}
+
 /* `value` NULL deletes. */
 static int
 local_setattro(PyObject *self, PyObject *name, PyObject *value)
@@ -284,6 +298,9 @@ local_setattro(PyObject *self, PyObject *name, PyObject *value)
     if (set != NULL) {
         result = set(descriptor, self, value);
     }
+    else if (value != NULL && Py_IS_TYPE(dict, st->strict_type)) {
+        result = local_set_strictly(self, dict, name, value);
+    }
     else if (Py_TYPE(dict)->tp_as_mapping->mp_ass_subscript != PyDict_Type.tp_as_mapping->mp_ass_subscript) {
         result = value == NULL ? PyObject_DelItem(dict, name) : PyObject_SetItem(dict, name, value);
     }
@@ -294,12 +311,12 @@ local_setattro(PyObject *self, PyObject *name, PyObject *value)
         result = PyDict_DelItem(dict, name);
     }
     Py_XDECREF(descriptor);
-    Py_DECREF(dict);
     if (result < 0 && value == NULL && set == NULL && PyErr_ExceptionMatches(PyExc_KeyError)) {
         PyErr_Clear();
         refuse_attribute("'%s' object has no attribute %R", self, name);
-        local_raise_attribute_error(self, name);
+        local_raise_attribute_error(self, name, dict);
     }
+    Py_DECREF(dict);
     return result;
 }
 
@@ -311,17 +328,18 @@ local_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
 }
 
 static PyObject *
-local_attribute_error(PyObject *Py_UNUSED(self), PyObject *error)
+local_attribute_error(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    return Py_NewRef(error);
+    PyObject *error, *values;
+    return PyArg_UnpackTuple(args, "_local__attribute_error", 2, 2, &error, &values) ? Py_NewRef(error) : NULL;
 }
 
 static PyMethodDef local_methods[] = {
     {"__init_subclass__", (PyCFunction)(void (*)(void))local_init_subclass, METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
     {"__reduce_ex__", local_reduce, METH_O, NULL},
     {"_local__make_dict", local_make_dict, METH_NOARGS, "Hook: the dict for a thread that has none."},
-    {"_local__attribute_error", local_attribute_error, METH_O,
-     "Hook: the exception to raise where `error` says that there is no such attribute."},
+    {"_local__attribute_error", local_attribute_error, METH_VARARGS,
+     "Hook: the exception to raise where `error` says that there is no such attribute, and not in `values`."},
     {NULL},
 };
 

@@ -173,8 +173,7 @@ same_shape(PyTypeObject *open, PyTypeObject *ended)
 {
     return open->tp_basicsize == ended->tp_basicsize && open->tp_itemsize == ended->tp_itemsize
            && open->tp_dictoffset == 0 && ended->tp_dictoffset == 0
-           && open->tp_weaklistoffset == ended->tp_weaklistoffset && open->tp_dealloc == ended->tp_dealloc
-           && PyType_IsSubtype(ended, open);
+           && open->tp_weaklistoffset == ended->tp_weaklistoffset && open->tp_dealloc == ended->tp_dealloc;
 }
 
 /* The interpreter's own threading.local; None if gevent's has been put in its place already. */
@@ -200,6 +199,7 @@ import_objects(state *st)
         || (st->current_record = attribute_of("tlctx._core.threads", "current_record")) == NULL
         || (st->next_serial = attribute_of("tlctx._core.threads", "next_serial")) == NULL
         || (st->namespace_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "Namespace")) == NULL
+        || (st->strict_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "StrictNamespace")) == NULL
         || (st->ended_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "EndedNamespace")) == NULL
         || (st->ended = attribute_of("tlctx._core.namespace", "ENDED")) == NULL
         || (st->ended_namespace = attribute_of("tlctx._core.namespace", "ended_namespace")) == NULL
@@ -208,9 +208,14 @@ import_objects(state *st)
         || (st->in_unpatched_greenlet = attribute_of("tlctx._core.flows", "in_unpatched_greenlet")) == NULL
         || (st->no_values = attribute_of("tlctx._core.namespace", "NO_VALUES")) == NULL
         || (st->observers = attribute_of("tlctx._core.observers", "active")) == NULL
+        || (st->unfinished = attribute_of("tlctx._core.teardown", "unfinished")) == NULL
         || (st->notify_begin = attribute_of("tlctx._core.observers", "notify_begin")) == NULL
         || (st->notify_end = attribute_of("tlctx._core.observers", "notify_end")) == NULL
         || (st->no_args = PyTuple_New(0)) == NULL || (st->zero = PyLong_FromLong(0)) == NULL) {
+        return -1;
+    }
+    if (!PyDict_CheckExact(st->unfinished)) {
+        PyErr_SetString(PyExc_TypeError, "tlctx._core.teardown.unfinished must be a dict");
         return -1;
     }
     if (!PyList_CheckExact(st->observers)) {
@@ -234,7 +239,8 @@ module_exec(PyObject *module)
     }
     st->default_make_dict = Py_XNewRef(class_attribute(st->local_type, st->str_make_dict));
     st->default_attribute_error = Py_XNewRef(class_attribute(st->local_type, st->str_attribute_error));
-    st->ends_by_type = same_shape(st->namespace_type, st->ended_type);
+    st->ends_by_type = same_shape(st->namespace_type, st->ended_type) && same_shape(st->strict_type, st->ended_type)
+                       && PyType_IsSubtype(st->ended_type, st->namespace_type);
     st->scope_offset = slot_offset(st->namespace_type, st->str_scope);
     watch_dicts(st);
     look_at_platform(st);

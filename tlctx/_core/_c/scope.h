@@ -141,6 +141,7 @@ scope_finalize(PyObject *scope)
     PyObject *error = take_error();
     PyObject *done = PyObject_CallMethodNoArgs(scope, self->impl->st->str_close_unleft);
     if (done == NULL) {
+        note_unfinished(self, (PyObject *)self, self->impl->st->str_close_late);
         PyErr_WriteUnraisable(scope);
     }
     Py_XDECREF(done);
@@ -188,6 +189,13 @@ after_release(scopeobject *self, state *st, PyObject *error)
     PyObject *done = NULL;
     if (self->parts != NULL && PyList_GET_SIZE(self->parts) > 0) {
         done = PyObject_CallMethodNoArgs((PyObject *)self, st->str_run_late);
+        if (done == NULL) {
+            return -1;
+        }
+        Py_DECREF(done);
+    }
+    if (PyDict_GET_SIZE(st->unfinished) > 0) {
+        done = PyObject_CallMethodNoArgs((PyObject *)self, st->str_close_unfinished);
         if (done == NULL) {
             return -1;
         }
@@ -307,6 +315,7 @@ scope_run(scopeobject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
 static void
 leave_with_error(scopeobject *self)
 {
+    note_error(self);
     PyObject *error = take_error();
     PyObject *hook = PyObject_GetAttr((PyObject *)self, self->impl->st->str_leave);
     if (hook == NULL) {
@@ -351,6 +360,12 @@ scope_exit(scopeobject *self, PyObject *const *args, Py_ssize_t nargs)
         PyObject *error = take_error(), *before = begin_handling(error);
         left = PyObject_CallMethodOneArg((PyObject *)self, name, args[1]);
         end_handling(before);
+        if (left == NULL && is_open(self)) {
+            if (args[1] != Py_None) {
+                Py_XSETREF(self->error, Py_NewRef(args[1]));
+            }
+            note_unfinished(self, (PyObject *)self, self->impl->st->str_close_late);
+        }
         if (left == NULL) {
             Py_DECREF(error);
             return NULL;

@@ -11,7 +11,10 @@
     each(str_clear, "clear") \
     each(str_close, "close") \
     each(str_close_left_open, "_close_left_open") \
+    each(str_close_late, "_close_late") \
+    each(str_close_unfinished, "_close_unfinished") \
     each(str_close_unleft, "close_unleft") \
+    each(str_declared, "_local__declared") \
     each(str_defaults, "_local__defaults") \
     each(str_dict, "__dict__") \
     each(str_empty, "") \
@@ -24,6 +27,7 @@
     each(str_leave, "leave") \
     each(str_local, "local") \
     each(str_make_dict, "_local__make_dict") \
+    each(str_make_namespace, "make_namespace") \
     each(str_name, "name") \
     each(str_obj, "obj") \
     each(str_on_close, "_on_close") \
@@ -52,6 +56,7 @@
     each(iterator_type) \
     each(bound_type) \
     each(namespace_type) \
+    each(strict_type)             /* of the namespaces that take declared names alone */ \
     each(ended_type)
 #define OBJECTS(each) \
     each(modules)                 /* sys.modules, which the interpreter loses before the last of our objects goes */ \
@@ -59,6 +64,7 @@
     each(plain_kind)              /* the interpreter's own threading.local */ \
     each(current_record) \
     each(next_serial) \
+    each(unfinished)              /* a dict, which stays the same one */ \
     each(ended) \
     each(ended_namespace) \
     each(no_values) \

@@ -65,9 +65,12 @@ def is_about(error: AttributeError, owner: object, name: str) -> bool:
         return False
 
 
-def instead_of(error: AttributeError, owner: Any) -> BaseException:
-    """What the hook of `owner` makes of `error`, to be raised while that is handled."""
-    better: Any = type(owner)._local__attribute_error(owner, error)
+def instead_of(error: AttributeError, owner: Any, values: Any) -> BaseException:
+    """What the hook of `owner` makes of `error`, to be raised while that is handled.
+
+    `values` yields the dict in which the name was looked up: an iterator, since a traceback shows nothing of one.
+    """
+    better: Any = type(owner)._local__attribute_error(owner, error, next(values))
     if isinstance(better, type):
         better = better()
     if better is not error and isinstance(better, BaseException):

@@ -6,6 +6,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 from tlctx._core.namespace import ENDED, NOT_BOUND
+from tlctx._core.teardown import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -54,7 +55,8 @@ class ScopedIterator:
         try:
             iterator: Iterator[Any] = scope.run(iter, iterable)
         except BaseException as error:
-            scope.fail(error)
+            if scope.namespace is not ENDED:
+                scope._error, unfinished[scope.serial] = error, (scope, self.close)
             self._close_failed(error)
             raise
         return iterator
@@ -75,8 +77,8 @@ class ScopedIterator:
                 (self if self._owner is None else self._owner)._exhausted = True
                 raise
             except BaseException as error:
-                if displaced is not NOT_BOUND:
-                    scope.fail(error)
+                if scope.namespace is not ENDED:
+                    scope._error = error
                 raise
             finally:
                 if displaced is not NOT_BOUND:
@@ -84,6 +86,8 @@ class ScopedIterator:
         except StopIteration:
             raise
         except BaseException as error:
+            if scope.namespace is not ENDED and (displaced is not NOT_BOUND or error.__class__ is RecursionError):
+                unfinished[scope.serial] = scope, self.close
             if displaced is not NOT_BOUND:
                 scope.restore(displaced)
                 self._close_failed(scope._error or error)
@@ -109,13 +113,15 @@ class ScopedIterator:
                 if not scope.close_if_idle():
                     self._on_close()
             except BaseException as error:
-                scope.fail(error)
+                scope._error = error
                 self._on_close_error(error)
                 raise
             finally:
                 if displaced is not NOT_BOUND:
                     scope.unbind(displaced)
         except BaseException as error:
+            if scope.namespace is not ENDED:
+                unfinished[scope.serial] = scope, self.close
             if displaced is not NOT_BOUND:
                 scope.restore(displaced)
             if scope.namespace is not ENDED:
@@ -132,7 +138,8 @@ class ScopedIterator:
         try:
             self._on_drop()
         finally:
-            if scope.namespace is not ENDED:  # something struck it
+            if scope.namespace is not ENDED:  # something struck it, or no stack is left
+                unfinished[scope.serial] = scope, self._on_drop
                 self._on_drop()
 
     def _close_failed(self, error: BaseException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tlctx._core._py.scope import ScopeBase
 from tlctx._core.namespace import NOT_BOUND
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ class bound:  # used as a function, as contextlib's `suppress` is
     """A block in which `scope` is current on this thread; afterwards the thread is as it was before.
 
     A scope may be bound any number of times, on any thread, by one thread at a time. Leaving the block does not close
-    it. Raises RequestEndedError if the scope has ended.
+    it. Raises TypeError for what is no Scope. Entering raises RequestEndedError if the scope has ended.
     """
 
     __slots__ = ("_displaced", "_scope")
 
     def __init__(self, scope: Scope) -> None:
+        if not isinstance(scope, ScopeBase):
+            raise TypeError(f"bound() needs a Scope, not {type(scope).__name__}")
         self._scope = scope
         self._displaced: Any = NOT_BOUND
 

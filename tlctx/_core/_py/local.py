@@ -20,7 +20,6 @@ Theory of operation
 
 4.  *No lock, and no user code in the middle.* Every step on a shared map is one atomic dict operation, so a finalizer
     or a signal handler that runs between two steps may use the same local, and `fork` can't copy a held lock.
-
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from tlctx._core._py import attributes
 from tlctx._core.threads import current_record, next_serial, storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from weakref import ref
 
     from tlctx._core.threads import ThreadRecord
@@ -179,8 +178,9 @@ class local:
                 return value
         if name == "__dict__":
             return localdict
+        values = iter((localdict,))
         localdict, names, value = {}, {}, None  # so that no traceback from here on shows them
-        return _look_up(self, impl, name)
+        return _look_up(self, impl, name, values)
 
     def __setattr__(self, name: str, value: Any, /) -> None:
         try:
@@ -227,11 +227,11 @@ class local:
             pass
         else:
             return
-        del localdict
+        values, localdict = iter((localdict,)), {}
         try:
             raise attributes.no_attribute(self, name)  # not above, where the KeyError would become its context
         except AttributeError as error:
-            raise attributes.instead_of(error, self)
+            raise attributes.instead_of(error, self, values)
 
     def __reduce_ex__(self, protocol: Any, /) -> NoReturn:
         raise TypeError(f"a {type(self).__name__!r} can't be copied or pickled: the copy would be one more name for it")
@@ -248,11 +248,12 @@ class local:
             raise
         return localdict
 
-    def _local__attribute_error(self, error: AttributeError) -> AttributeError:
-        """Hook: the exception to raise where `error` says that there is no such attribute."""
+    def _local__attribute_error(self, error: AttributeError, values: dict[str, Any]) -> AttributeError:
+        """Hook: the exception to raise where `error` says that there is no such attribute, and not in `values`."""
         return error
 
 
+del cast("Any", local).__weakref__  # which `threading.local` has no such attribute for; the place for it stays
 _slot: Any = cast("Any", local)._local__impl
 _impl_of: Callable[[Any], _localimpl] = _slot.__get__
 cast("Any", local)._local__impl = attributes.ReadOnlySlot(_slot)
@@ -272,14 +273,14 @@ def _dict_of(owner: local) -> dict[str, Any]:
     return localdict
 
 
-def _look_up(owner: local, impl: _localimpl, name: str) -> Any:
-    """What the interpreter finds under `name`, or the hook's error."""
+def _look_up(owner: local, impl: _localimpl, name: str, values: Iterator[dict[str, Any]]) -> Any:
+    """What the interpreter finds under `name`, which was not in the dict that `values` yields, or the hook's error."""
     try:
         value = object.__getattribute__(owner, name)
     except AttributeError as error:
         if not attributes.is_about(error, owner, name):
             raise  # out of a property's code: the user's own
-        raise attributes.instead_of(error, owner)
+        raise attributes.instead_of(error, owner, values)
     if impl.is_in_object_dict(owner, name):
         value = None  # so that no traceback shows it
         attributes.refuse_object_value(owner, name)

@@ -24,11 +24,12 @@ from tlctx._core import observers
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
 from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open
+from tlctx._core.teardown import unfinished
 from tlctx._core.threads import current_record, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import FrameType, TracebackType
+    from types import FrameType
 
     from tlctx._core.threads import ThreadRecord
 
@@ -53,11 +54,7 @@ class ScopeBase:
     )  # fmt: skip
 
     def __init__(
-        self,
-        context: Any,
-        source: Any = None,
-        label: str | tuple[str, ...] = "",
-        values: Mapping[str, Any] = NO_VALUES,
+        self, context: Any, source: Any = None, label: str | tuple[str, ...] = "", values: Mapping[str, Any] = NO_VALUES
     ) -> None:
         """Make a scope for `context`; nothing happens until it is bound or entered. Entering assigns `values`.
 
@@ -70,14 +67,14 @@ class ScopeBase:
         self.started = monotonic()
         self.thread = 0
         self.source = source
-        self._label: str | tuple[Any, ...]
         if len(label) == 2 and type(label) is tuple:
             self._label = source.get(label[0]), source.get(label[1])
         else:
             self._label = label if isinstance(label, str) else tuple(map(source.get, label))
-        self._values = values
-        self.namespace = namespace = Namespace(type(context)._local__defaults)
-        namespace.scope = self  # type: ignore[assignment]  # of its subclass
+        self._values, values = values, NO_VALUES  # so that no traceback shows them
+        defaults, self.namespace = type(context)._local__defaults, ENDED
+        self.namespace = namespace = Namespace(defaults) if type(defaults) is dict else defaults.make_namespace()
+        namespace.scope = self
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
         self._made: dict[str, Any] = {}  # what per_request methods have made
@@ -205,7 +202,8 @@ class ScopeBase:
                 result = function(*args)
                 if (result is None or type(result) is list or self.closes_early) and self.close_if_idle():
                     return result
-                return wrap(result, self, note)
+                result = wrap(result, self, note)
+                return result  # noqa: RET504  # the name keeps it until the scope has ended, if `unbind` is struck
             except BaseException as error:
                 self._error = error
                 result, args = None, ()  # so that no traceback shows them
@@ -215,10 +213,13 @@ class ScopeBase:
                 if displaced is not NOT_BOUND:
                     self.unbind(displaced)
         except BaseException as error:
+            if self.namespace is not ENDED:
+                unfinished[self.serial] = self, self._close_late
             if displaced is not NOT_BOUND:
                 self.restore(displaced)
             if self.namespace is not ENDED:
                 on_error(self._error or error, self)
+            result = None  # as above
             raise
 
     def __enter__(self) -> Self:
@@ -232,12 +233,12 @@ class ScopeBase:
                 self.__exit__(type(error), error, None)
             raise
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
         try:
             self.leave(exc)
         except BaseException:
+            if self.namespace is not ENDED:
+                self._error, unfinished[self.serial] = exc or self._error, (self, self._close_late)
             self.leave(exc)  # does what was struck, and nothing twice
             raise
 
@@ -247,6 +248,7 @@ class ScopeBase:
         except AttributeError:  # it was never made
             return
         if unleft:
+            unfinished[self.serial] = self, self._close_late
             self.close_unleft()
 
     def close_if_idle(self) -> bool:
@@ -286,14 +288,20 @@ class ScopeBase:
         del kept
         if self._parts:
             self._run_late()
+        if unfinished:
+            self._close_unfinished()
         if _observers:
             observers.notify_end(self, error)
 
+    namespace: Namespace
+    _label: str | tuple[Any, ...]
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
     _detach: Callable[[], None]
     _close_left_open: Callable[[Namespace], None]
     _check_open: Callable[[str], None]
     _enter: Callable[[], None]
+    _close_unfinished: Callable[[], None]
     close_unleft: Callable[[], None]
+    _close_late: Callable[[], None]
     leave: Callable[[BaseException | None], None]
