@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import bench_app
-from benchmarks.measure import Effort, Job, Row, calling, figure, in_turn, turned
-from benchmarks.middleware import serve
+from benchmarks.measure import Effort, Job, Row, Run, calling, figure, in_turn, turned
+from benchmarks.middleware import ENVIRON as OF_NOTES
+from benchmarks.middleware import serve, start_response
 from benchmarks.servers import OPTIONS, TESTS, THREADS, requests_per_second, share_a_processor
 from support.processes import get, gunicorn
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 IN_PROCESS = "a Flask request"
 THROUGH_GUNICORN = "CPU of a Flask request, gunicorn gthread"
+ENVIRON = {**OF_NOTES, "PATH_INFO": "/"}
 SIDES = tuple(bench_app.GREETINGS)
 PAIRS = (
     ("TLCtx, against bare", "TLCtx", "bare"), ("TLCtx, against flask.g", "TLCtx", "flask.g"),
@@ -43,8 +45,15 @@ def rows(work: str, rounds: list[dict[str, float]]) -> Iterator[Row]:
         yield Row(work, name, found, close=True)
 
 
+def called(app: Any) -> Run:
+    """Calls the app as a server does. Raises RuntimeError if it does not answer as it should."""
+    if b"".join(app(ENVIRON.copy(), start_response)) != b"Hello, ann!":
+        raise RuntimeError("this is not the request that was meant")
+    return calling(serve(app, ENVIRON), time.process_time)
+
+
 def in_process(effort: Effort) -> Iterator[Row]:
-    runs = [calling(serve(make()), time.process_time) for make in bench_app.GREETINGS.values()]
+    runs = [called(make()) for make in bench_app.GREETINGS.values()]
     long = Effort(effort.count(*ROUNDS), SLICE[effort.trial], effort.trial)
     yield from rows(IN_PROCESS, [dict(zip(SIDES, spent, strict=True)) for spent in in_turn(runs, long)])
 

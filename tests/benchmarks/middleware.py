@@ -105,11 +105,11 @@ def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[
     return lambda data: None
 
 
-def serve(app: Any) -> Callable[[], None]:
+def serve(app: Any, environ: dict[str, Any] = ENVIRON) -> Callable[[], None]:
     """A function that serves one request, as a server would."""
 
     def request() -> None:
-        body = app(ENVIRON.copy(), start_response)
+        body = app(environ.copy(), start_response)
         for _ in body:
             pass
         close = getattr(body, "close", None)
