@@ -20,6 +20,7 @@ from tlctx._core.implementation import IMPLEMENTATION, local
 from tlctx._core.per_request import per_request
 from tlctx._core.reports import Counters, counters
 from tlctx._core.scope import Scope
+from tlctx._frameworks import explain_flask as _  # noqa: F401  # registers itself
 from tlctx.wsgi import ContextMiddleware
 
 __all__ = [

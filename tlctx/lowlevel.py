@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from tlctx._core.copying import assigned_values
 from tlctx._core.early import close_early
+from tlctx._core.errors import explanations
 from tlctx._core.implementation import bound
 from tlctx._core.observers import Observer, add_observer, remove_observer
 from tlctx._core.propagation import propagate
@@ -35,6 +36,7 @@ __all__ = [
     "assigned_values",
     "bound",
     "close_early",
+    "explanations",
     "open_scopes",
     "propagate",
     "remove_observer",

@@ -20,7 +20,7 @@ CORE = ["errors", "threads", "namespace", "flows", "observers", "teardown", "_py
         "early", "annotations", "methods", "missing", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
-MIDDLEWARE = ("wsgi.py", "_bodies.py")
+MIDDLEWARE = ("wsgi.py", "_bodies.py", "_frameworks.py")
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
 
 
@@ -132,8 +132,8 @@ def test_the_checkout_has_what_the_layout_lists_and_nothing_else() -> None:
 
 def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
-        "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "wsgi.py", "flask", "threads.py", "logs.py",
-        "headers.py",
+        "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
+        "threads.py", "logs.py", "headers.py",
         "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
         "leftovers",
     }  # fmt: skip

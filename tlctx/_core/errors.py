@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["OutsideRequestError", "RequestEndedError"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["OutsideRequestError", "RequestEndedError", "explanations"]
 
 
 class OutsideRequestError(AttributeError, RuntimeError):
@@ -16,8 +21,19 @@ class RequestEndedError(OutsideRequestError):
     """A context, a scope or something kept from it was used after its request had ended."""
 
 
-def outside_request(use: str, thread: str) -> OutsideRequestError:
-    """The error for `use` of a context, "reading 'user'" for example, on a thread that serves no request."""
+explanations: list[Callable[[Any], str | None]] = []
+"""Functions of a context that say why it has no request here, or None; they are asked where one is used."""
+
+
+def outside_request(use: str, thread: str, context: Any = None) -> OutsideRequestError:
+    """The error for `use` of `context`, "reading 'user'" for example, on a thread that serves no request of it."""
+    for explain in explanations:
+        explanation = explain(context)
+        if explanation is not None:
+            name = type(context).__name__
+            return OutsideRequestError(
+                f"{use} on thread {thread!r}, where no request of this {name} is running: {explanation}"
+            )
     return OutsideRequestError(
         f"{use} on thread {thread!r}, where no request is running: a context holds values only while "
         "ContextMiddleware serves a request on this very thread, or inside `with ctx.scope(...):`. In a script, a job "

@@ -22,10 +22,10 @@ __all__ = [
     "ENDED",
     "NOT_BOUND",
     "NO_VALUES",
-    "OUTSIDE",
     "Defaults",
     "EndedNamespace",
     "Namespace",
+    "OutsideNamespace",
     "StrictNamespace",
     "ended_namespace",
     "nearest_open",
@@ -186,13 +186,17 @@ def ended_namespace(scope: Scope) -> EndedNamespace:
     return namespace
 
 
-class _OutsideNamespace(_ClosedNamespace):
+class OutsideNamespace(_ClosedNamespace):
     """What `vars(ctx)` is where no request runs: it refuses to list its names too."""
 
-    __slots__ = ()
+    __slots__ = ("context",)
+
+    def __init__(self, context: Any) -> None:
+        self.scope = None
+        self.context = context
 
     def refusal(self, use: str) -> errors.OutsideRequestError:
-        return errors.outside_request(use, thread_name())
+        return errors.outside_request(use, thread_name(), self.context)
 
     def __contains__(self, name: object) -> NoReturn:
         self.check(f"looking for {name!r}")
@@ -209,10 +213,6 @@ class _OutsideNamespace(_ClosedNamespace):
 ENDED = EndedNamespace()
 """In the place of a scope's namespace once that has ended."""
 ENDED.scope = None
-
-OUTSIDE = _OutsideNamespace()
-"""What a context reads from where no scope is current."""
-OUTSIDE.scope = None
 
 ATTACHED = Namespace()
 """What binding returns where it attaches the scope instead, in a greenlet that has no thread's dict of its own."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tlctx._core.flows import outermost_coroutine
 from tlctx._core.implementation import peek_dict
-from tlctx._core.namespace import OUTSIDE, Namespace, ended_namespace
+from tlctx._core.namespace import Namespace, OutsideNamespace, ended_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def attached_namespace(context: RequestContext) -> Namespace:
     for scope, coroutine in _attached.get():
         if scope.context is context and (coroutine is None or coroutine is outermost_coroutine()):
             return ended_namespace(scope) if scope.ended else scope.namespace
-    return OUTSIDE
+    return OutsideNamespace(context)
 
 
 def _start_threads_without_scopes() -> None:

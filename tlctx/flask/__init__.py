@@ -46,6 +46,8 @@ class TLCtx:
         initialize: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
         name: str = "ctx",
     ) -> None:
+        if isinstance(app, RequestContext):
+            raise TypeError("the application comes first: TLCtx(app, ctx), or TLCtx(ctx=ctx) and init_app(app)")
         self.ctx = ctx
         self.initialize = initialize
         self.name = name

@@ -94,30 +94,34 @@ def _push(push: Callable[[], None], copies: Copies, missing: list[TLCtx], enviro
     return opened
 
 
-class _PushesAppContext:
-    app: Flask
-    _tlctx_copies: Copies | None = None
-    _tlctx_ends: list[Scope] | None = None
-    _tlctx_opened: list[Scope] | None = None
+class _Context:
+    """What is noted on an app context, or on a request's."""
 
+    app: Flask
+    _tlctx_push: Callable[[], None]  # Flask's own
+    _tlctx_copies: Copies | None = None
+    _tlctx_ends: list[Scope] | None = None  # the scopes that end with it, of a request
+    _tlctx_opened: list[Scope] | None = None  # those that pushing it has opened
+    _tlctx_unanswered = False  # whether the request has an exception that nobody has answered yet
+
+
+class _PushesAppContext(_Context):
     def push(self) -> None:
         for extension in self.app.extensions["tlctx"]:
             scope = vars(extension.ctx).scope
             if scope is None or scope.ended:
                 break
         else:
-            super().push()  # type: ignore[misc]
+            self._tlctx_push()
             return
         missing = [extension for extension in self.app.extensions["tlctx"] if _current(extension) is None]
         copies = self._tlctx_copies or Copies(self.app, _current)
-        opened = _push(super().push, copies, missing, None)  # type: ignore[misc]
+        opened = _push(self._tlctx_push, copies, missing, None)
         self._tlctx_opened = [*(self._tlctx_opened or ()), *opened]
 
 
-class _PushesRequestContext:
-    app: Flask
+class _PushesRequestContext(_Context):
     request: Any
-    _tlctx_copies: Copies | None = None
     _tlctx_is_copy = False
     _tlctx_pushes = 0
     _tlctx_own: list[Scope] = []  # noqa: RUF012  # those that it has opened inside an app context that stays
@@ -130,13 +134,13 @@ class _PushesRequestContext:
                 if scope not in scopes or scope.ended:
                     break
             else:
-                super().push()  # type: ignore[misc]
+                self._tlctx_push()
                 self._tlctx_pushes += 1
                 return
             self._tlctx_copies = Copies(self.app, self._served)
         missing = [extension for extension in self.app.extensions["tlctx"] if not self._has_scope(extension)]
         outer = current_app_context() if flask.has_app_context() else None
-        opened = _push(super().push, self._tlctx_copies, missing, self.request.environ)  # type: ignore[misc]
+        opened = _push(self._tlctx_push, self._tlctx_copies, missing, self.request.environ)
         self._tlctx_pushes += 1
         context = current_app_context()
         if context is not outer or context is self:
@@ -203,11 +207,8 @@ class _PushesContext(_PushesRequestContext, _PushesAppContext):
             super(_PushesRequestContext, self).pop(*args, **kwargs)  # type: ignore[misc]
 
 
-class _IsServed:
+class _IsServed(_Context):
     """The context of a request that the middleware serves: its scope is there, and it is pushed once."""
-
-    app: Flask
-    _tlctx_copies: Copies | None = None
 
     def copy(self) -> Any:
         copied: Any = super().copy()  # type: ignore[misc]
@@ -269,5 +270,5 @@ def _is_flasks_own(app: Flask, name: str) -> bool:
 @functools.lru_cache
 def _derived(cls: Any, kind: Any) -> Any:
     """The class of the same name that does what `kind` adds."""
-    plain = cls.__mro__[2] if issubclass(cls, (_IsServed, kind)) else cls
-    return type(cls.__name__, (kind, plain), {"__module__": cls.__module__})
+    plain = cls.__bases__[1] if issubclass(cls, _Context) else cls
+    return type(cls.__name__, (kind, plain), {"__module__": cls.__module__, "_tlctx_push": plain.push})

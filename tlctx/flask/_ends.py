@@ -102,13 +102,13 @@ class Ends:
 
     def _note_end(self) -> None:
         """Note that the current request may end with its app context."""
-        ends = []
+        ends, joined = [], _joined.get()
         for extension in self._installed:
             try:
                 scope = close_early(extension.ctx)
             except OutsideRequestError:  # it is not served through the middleware
                 continue
-            if scope not in _joined.get():
+            if not joined or scope not in joined:
                 ends.append(scope)
         current_app_context()._tlctx_ends = ends
 
@@ -127,11 +127,7 @@ class Ends:
             except BaseException as raised:
                 _end_with_app_context(raised)
                 raise
-            error = None
-            for given in args if not kwargs else (*args, *kwargs.values()):
-                if isinstance(given, BaseException):  # before it newer versions of Flask have the context
-                    error = given
-            _end_with_app_context(error)
+            _end_with_app_context(None if args and args[-1] is None else error_in(args, kwargs))
 
         return do_teardown_appcontext
 
@@ -182,16 +178,18 @@ def _end_with_app_context(error: BaseException | None) -> None:
     """End what ends with the current app context, of which `error` is told."""
     try:
         context = current_app_context()
-    except LookupError:  # somebody calls the teardown by hand
+        ends, opened = context._tlctx_ends, context._tlctx_opened
+    except (AttributeError, LookupError):  # it was made before TLCtx came, or somebody calls the teardown by hand
         return
-    ends, opened = getattr(context, "_tlctx_ends", None), getattr(context, "_tlctx_opened", None)
     if ends:
         context._tlctx_ends = None
     if opened:
         context._tlctx_opened = None
     try:
-        if ends and (error is not None or sys.exc_info()[1] is None):  # or the middleware ends it with what is raised
-            _close_all(ends, error, answered=error is None or not getattr(context, "_tlctx_unanswered", False))
+        if error is None and sys.exc_info()[1] is not None:
+            ends = None  # the middleware ends it with what is raised, if that is the request's
+        if ends and (error is not None or len(ends) > 1 or not ends[0].close_if_idle()):
+            _close_all(ends, error, answered=error is None or not context._tlctx_unanswered)
     finally:
         if opened:
             leave_all(opened, error)
