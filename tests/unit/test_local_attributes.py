@@ -204,7 +204,7 @@ def test_the_weak_references_to_an_object_are_not_an_attribute_as_on_the_interpr
         __slots__ = ()
 
     for cls in (threading.local, local, Mine, Bare):
-        instance = cls()
+        instance: Any = cls()
         assert weakref.ref(instance)() is instance
         assert not hasattr(cls, "__weakref__")
         with pytest.raises(AttributeError, match="has no attribute '__weakref__'"):
