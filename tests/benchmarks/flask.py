@@ -8,15 +8,16 @@ server calls it. Through gunicorn it is the CPU seconds of the worker, as it kno
 from __future__ import annotations
 
 import contextlib
-import shutil
+import socket
+import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import bench_app
-from benchmarks.measure import Effort, Job, Row, Run, calling, figure, in_turn, turned
+from benchmarks import bench_app, servers
+from benchmarks.measure import Effort, Job, Row, Run, calling, figure, in_turn
 from benchmarks.middleware import ENVIRON as OF_NOTES
 from benchmarks.middleware import serve, start_response
-from benchmarks.servers import OPTIONS, TESTS, THREADS, requests_per_second, share_a_processor
+from support.helpers import PATIENCE, raising
 from support.processes import get, gunicorn
 
 if TYPE_CHECKING:
@@ -33,16 +34,10 @@ PAIRS = (
 """For each row its name, the side that stands for ours, and the one that stands for theirs."""
 ROUNDS = (2001, 3)
 SLICE = (0.0025, 0.0003)  # seconds
-STARTS = (15, 1)
+STARTS = (12, 1)
 ENOUGH = 220.0  # seconds after which the servers are not started anew, however often they were
-LOADS = (2, 1)  # of each server after each start, a second long
-
-
-def rows(work: str, rounds: list[dict[str, float]]) -> Iterator[Row]:
-    """Of what each side took in every round, in nanoseconds."""
-    for name, ours, theirs in PAIRS:
-        found = figure([(0.0, spent[ours], spent[theirs]) for spent in rounds])
-        yield Row(work, name, found, close=True)
+TURNS = (12, 1)  # of each server after each start
+CONNECTIONS, TIMES = 8, 15  # in a turn
 
 
 def called(app: Any) -> Run:
@@ -55,7 +50,10 @@ def called(app: Any) -> Run:
 def in_process(effort: Effort) -> Iterator[Row]:
     runs = [called(make()) for make in bench_app.GREETINGS.values()]
     long = Effort(effort.count(*ROUNDS), SLICE[effort.trial], effort.trial)
-    yield from rows(IN_PROCESS, [dict(zip(SIDES, spent, strict=True)) for spent in in_turn(runs, long)])
+    rounds = [dict(zip(SIDES, spent, strict=True)) for spent in in_turn(runs, long)]
+    for name, ours, theirs in PAIRS:
+        found = figure([(0.0, spent[ours], spent[theirs]) for spent in rounds])
+        yield Row(IN_PROCESS, name, found, close=True)
 
 
 @contextlib.contextmanager
@@ -64,7 +62,8 @@ def serving() -> Iterator[dict[str, int]]:
     with contextlib.ExitStack() as stack:
         apps = {name: f"benchmarks.bench_app:make_metered({name!r})" for name in SIDES}
         yield {
-            name: stack.enter_context(gunicorn(app, *OPTIONS, cwd=TESTS, threads=THREADS)) for name, app in apps.items()
+            name: stack.enter_context(gunicorn(app, *servers.OPTIONS, cwd=servers.TESTS, threads=servers.THREADS))
+            for name, app in apps.items()
         }
 
 
@@ -74,34 +73,49 @@ def used(port: int) -> tuple[float, int]:
     return float(seconds), int(served)
 
 
-def seconds_per_request(port: int) -> float:
+def ask_often(port: int) -> None:
+    """Ask so many times, on several connections at once; all of them are kept alive."""
+    with contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", port)
+        sockets = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(CONNECTIONS)]
+        for _ in range(TIMES):
+            for connection in sockets:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for connection in sockets:
+                received = b""
+                while not received.endswith(b"\r\n\r\nHello, ann!"):
+                    received += connection.recv(4096) or raising(RuntimeError(f"the server answered {received!r}"))
+
+
+def nanoseconds_per_request(port: int) -> float:
     seconds, served = used(port)
-    requests_per_second(port)
+    ask_often(port)
     seconds_after, served_after = used(port)
-    return (seconds_after - seconds) / (served_after - served)
+    return (seconds_after - seconds) / (served_after - served) * 1e9
 
 
-def one_start(loads: int) -> dict[str, float]:
-    """What each side takes, in nanoseconds, after a start of all servers: a process is faster or slower as a whole."""
+def one_start(turns: int) -> list[dict[str, float]]:
+    """What each side takes in every turn, after a start of all servers."""
     with serving() as ports:
-        for port in ports.values():  # the first answers of a process are slower
-            requests_per_second(port)
-        spent = dict.fromkeys(ports, 0.0)
-        for number in range(loads):
-            for name, port in turned(list(ports.items()), number):
-                spent[name] += seconds_per_request(port) / loads * 1e9
-        return spent
+        sides = {name: lambda port=port: nanoseconds_per_request(port) for name, port in ports.items()}
+        return servers.in_turn(sides, turns)
+
+
+def middle(turns: list[dict[str, float]], ours: str, theirs: str) -> tuple[float, float, float]:
+    """The sides of a start as one round, by the median of its turns: a process is faster or slower as a whole."""
+    ratio = statistics.median(spent[ours] / spent[theirs] for spent in turns)
+    other = statistics.median(spent[theirs] for spent in turns)
+    return 0.0, ratio * other, other
 
 
 def through_gunicorn(effort: Effort) -> Iterator[Row]:
-    if shutil.which("wrk") is None:
-        yield from (Row(THROUGH_GUNICORN, name, None, problem="not installed: wrk") for name, _, _ in PAIRS)
-        return
-    share_a_processor()
-    began, rounds = time.monotonic(), list[dict[str, float]]()
-    while len(rounds) < effort.count(*STARTS) and time.monotonic() - began < ENOUGH:
-        rounds.append(one_start(effort.count(*LOADS)))
-    yield from rows(THROUGH_GUNICORN, rounds)
+    servers.share_a_processor()
+    began, starts = time.monotonic(), list[list[dict[str, float]]]()
+    while len(starts) < effort.count(*STARTS) and time.monotonic() - began < ENOUGH:
+        starts.append(one_start(effort.count(*TURNS)))
+    for name, ours, theirs in PAIRS:
+        found = figure([middle(turns, ours, theirs) for turns in starts])
+        yield Row(THROUGH_GUNICORN, name, found, close=True)
 
 
 JOBS = [Job("a request in process", in_process, 30), Job("a request through gunicorn", through_gunicorn, 240)]
