@@ -6,7 +6,7 @@ import json
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from servers import routes_answers, routes_others, state
+from servers import routes_answers, routes_ends, routes_others, state
 from servers.routing import ROUTES, answer, pieces, route, start
 from servers.state import ctx, still_its_own, use
 from werkzeug.test import Client
@@ -14,7 +14,7 @@ from werkzeug.test import Client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-assert routes_answers, routes_others  # each adds its own to ROUTES
+assert all((routes_answers, routes_ends, routes_others))  # each adds its own to ROUTES
 
 
 @route
