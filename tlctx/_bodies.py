@@ -82,6 +82,8 @@ class _Body(ScopedIterator):
 
     def _on_step_error(self, error: BaseException) -> None:
         """Close body and scope before the error goes on: Twisted, and uWSGI on SystemExit, call no `close()`."""
+        if self._scope.ended:  # a step inside this one has closed them
+            return
         self._scope.fail(error)
         if type(self._iterable) is not _ClosedBody:
             self._iterable = _ClosedBody(self._iterable)

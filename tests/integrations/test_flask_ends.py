@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask
 import pytest
 from flask import Flask, Response, abort, current_app, redirect, send_file, stream_with_context
-from support.flask_app import WorkCtx, raised_in_a_teardown
+from support.flask_app import Server, WorkCtx, app_with, rows
 from support.helpers import Boom, raising
-from werkzeug.exceptions import HTTPException, NotFound
-from werkzeug.test import create_environ
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator
 
-from tlctx import ContextMiddleware, RequestContext, RequestEndedError, Scope, counters, per_request
+from tlctx import RequestContext, RequestEndedError, per_request
 from tlctx.flask import TLCtx
-
-
-class Server:
-    """Calls an application and reads nothing yet."""
-
-    def __init__(self, app: Any, path: str = "/", **environ: Any) -> None:
-        self.started: list[Any] = []
-        self.body = app({**create_environ(path), **environ}, lambda *arguments: self.started.append(arguments))
-
-
-def rows() -> Iterator[str]:
-    yield "a"
 
 
 class OwnEncoding(Response):
@@ -78,17 +65,6 @@ STREAMED: dict[str, Callable[[], Any]] = {
     "a list with code of its own": lambda: Response(OwnList("a")),
     "abort with a streamed response": lambda: abort(Response(rows(), 410)),
 }
-
-
-def app_with(app: Flask, ctx: WorkCtx, view: Callable[[], Any]) -> Flask:
-    def index() -> Any:
-        assert ctx.work
-        return view()
-
-    app.config["PROPAGATE_EXCEPTIONS"] = False
-    app.logger.disabled = True
-    app.add_url_rule("/", view_func=index)
-    return app
 
 
 @pytest.mark.parametrize("answer", ENDED)
@@ -140,6 +116,22 @@ def test_where_werkzeug_has_no_list_of_functions_to_call_on_close_it_ends_as_a_s
         def close(self) -> None: ...
 
     server = Server(app_with(app, ctx, lambda: Newer("a")))
+    assert log == []
+    server.body.close()
+    assert log == ["done for nobody"]
+
+
+def test_there_it_does_so_with_flasks_own_class_too(
+    app: Flask, ctx: WorkCtx, log: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WerkzeugResponse, "close", lambda response: None)
+
+    @app.after_request
+    def after(response: Response) -> Response:
+        del response._on_close
+        return response
+
+    server = Server(app_with(app, ctx, lambda: "a"))
     assert log == []
     server.body.close()
     assert log == ["done for nobody"]
@@ -204,159 +196,3 @@ def test_after_it_middleware_inside_of_ours_reads_nothing_any_more(app: Flask, c
     inner.wsgi_app = middleware  # type: ignore[method-assign]
     TLCtx(inner, ctx)
     Server(inner)
-
-
-# Errors
-
-
-def test_a_teardown_that_fails_is_the_servers_500_and_is_counted_once(
-    app: Flask, ctx: WorkCtx, caplog: pytest.LogCaptureFixture
-) -> None:
-    def view() -> str:
-        ctx.callback(raising, Boom("the commit failed"))
-        return "created"
-
-    app_with(app, ctx, view)
-    app.errorhandler(500)(lambda error: "never asked")
-    app.errorhandler(Boom)(lambda error: "never asked")
-    before = counters().failed_teardowns
-    with raised_in_a_teardown(Boom):
-        Server(app)
-    assert counters().failed_teardowns == before + 1
-    assert [record.getMessage().split(", ")[0] for record in caplog.records if record.name == "tlctx"] == [
-        f"request #{serial_of(caplog)} (GET /): its teardown failed"
-    ]
-
-
-def serial_of(caplog: pytest.LogCaptureFixture) -> str:
-    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    return record.getMessage().split("#")[1].split(" ")[0]
-
-
-@pytest.mark.parametrize("when", ["teardown_request", "teardown_appcontext"])
-def test_a_teardown_function_that_raises_rolls_back(app: Flask, ctx: WorkCtx, log: list[Any], when: str) -> None:
-    @getattr(app, when)  # type: ignore[untyped-decorator]
-    def fail(error: BaseException | None) -> None:
-        raise Boom
-
-    with raised_in_a_teardown(Boom):
-        Server(app_with(app, ctx, lambda: "a"))
-    assert len(log) == 1
-    assert "done" not in log[0]
-
-
-def test_a_server_that_refuses_the_answer_rolls_back(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
-    app_with(app, ctx, lambda: "a")
-    with pytest.raises(Boom):
-        app(create_environ(), lambda *_: raising(Boom()))
-    assert log == ["Boom"]
-
-
-@pytest.mark.parametrize("failing", [False, True], ids=["it works", "it fails too"])
-def test_an_exception_that_flask_passes_on_goes_on_whatever_the_teardown_does(
-    app: Flask, ctx: WorkCtx, log: list[Any], *, failing: bool
-) -> None:
-    def view() -> str:
-        ctx.callback(lambda: log.append(current_app.name))
-        if failing:
-            ctx.callback(raising, KeyError("teardown"))
-        raise Boom
-
-    app_with(app, ctx, view)
-    app.config["PROPAGATE_EXCEPTIONS"] = True
-    with pytest.raises(Boom):
-        Server(app)
-    assert log == ["notes", "KeyError" if failing else "Boom"]
-
-
-def test_an_exception_that_is_answered_by_a_stream_ends_with_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
-    app_with(app, ctx, lambda: raising(Boom()))
-    app.errorhandler(500)(lambda error: Response(rows(), 500))
-    server = Server(app)
-    assert log == []
-    server.body.close()
-    assert log == ["Boom"]
-
-
-def test_inside_the_handling_of_another_exception_it_ends_all_the_same(
-    app: Flask, ctx: WorkCtx, log: list[Any]
-) -> None:
-    app_with(app, ctx, lambda: "a")
-    try:
-        raise Boom
-    except Boom:
-        Server(app)
-        assert log == ["done for nobody"]
-
-
-# Whose scope it is
-
-
-def test_a_scope_that_a_middleware_outside_has_opened_ends_with_that(ctx: WorkCtx, log: list[Any]) -> None:
-    app = app_with(Flask("inside"), ctx, lambda: "a")
-    TLCtx(app, ctx)
-    after: list[str] = []
-
-    def outside(environ: Any, start_response: Any) -> Any:
-        body = app(environ, start_response)
-        after.append(ctx.user)
-        return body
-
-    server = Server(ContextMiddleware(outside, ctx, lambda environ: {"user": "ann"}))
-    assert (after, log) == (["ann"], [])
-    server.body.close()
-    assert log == ["done for ann"]
-
-
-def test_an_app_that_a_view_calls_with_its_own_environ_does_not_end_the_views_request(
-    app: Flask, ctx: WorkCtx, log: list[Any]
-) -> None:
-    inner = app_with(Flask("inner"), ctx, lambda: ctx.user)
-    TLCtx(inner, ctx)
-
-    @app.get("/")
-    def index() -> str:
-        body = Server(inner, **flask.request.environ).body
-        assert log == []
-        return f"{b''.join(body).decode()} {ctx.user}"
-
-    assert app.test_client().get("/", headers={"X-User": "ann"}).text == "ann ann"
-    assert log == ["done for ann"]
-
-
-def test_a_request_to_itself_ends_alone(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:
-    app.add_url_rule("/inner", view_func=lambda: ctx.work)
-
-    @app.get("/")
-    def index() -> str:
-        Server(app, "/inner", HTTP_X_USER="bob")
-        assert log == ["done for bob"]
-        return ctx.work
-
-    Server(app, HTTP_X_USER="ann")
-    assert log == ["done for bob", "done for ann"]
-
-
-def test_a_scope_by_hand_that_a_view_leaves_open_does_not_put_off_the_end(
-    app: Flask, ctx: WorkCtx, log: list[Any]
-) -> None:
-    kept: list[Scope] = []
-    Server(app_with(app, ctx, lambda: kept.append(ctx.scope().__enter__()) or "a"))  # type: ignore[func-returns-value]
-    assert log == ["done for nobody"]
-    assert kept[0].ended
-
-
-def test_an_exception_class_that_makes_a_streamed_response_ends_as_a_stream(
-    app: Flask, ctx: WorkCtx, log: list[Any]
-) -> None:
-    class Streamed(HTTPException):
-        code = 404
-
-        def get_response(self, *_: Any, **__: Any) -> Any:
-            return Response(rows(), 404)
-
-    server = Server(app_with(app, ctx, lambda: raising(Streamed())))
-    assert log == []
-    assert b"".join(server.body) == b"a"
-    server.body.close()
-    assert log == ["done for nobody"]

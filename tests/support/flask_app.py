@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from flask import Flask, abort
 from support.helpers import Boom
+from werkzeug.test import create_environ
 
 from tlctx import RequestContext, per_request
 
@@ -54,3 +55,26 @@ def raised_in_a_teardown(error: type[BaseException]) -> Iterator[None]:
     for each in found:
         found += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
     assert any(isinstance(each, error) for each in found), repr(caught.value)
+
+
+class Server:
+    """Calls an application and reads nothing yet."""
+
+    def __init__(self, app: Any, path: str = "/", **environ: Any) -> None:
+        self.started: list[Any] = []
+        self.body = app({**create_environ(path), **environ}, lambda *arguments: self.started.append(arguments))
+
+
+def rows() -> Iterator[str]:
+    yield "a"
+
+
+def app_with(app: Flask, ctx: WorkCtx, view: Callable[[], Any]) -> Flask:
+    def index() -> Any:
+        assert ctx.work
+        return view()
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.logger.disabled = True
+    app.add_url_rule("/", view_func=index)
+    return app

@@ -208,4 +208,4 @@ def test_the_weak_references_to_an_object_are_not_an_attribute_as_on_the_interpr
         assert weakref.ref(instance)() is instance
         assert not hasattr(cls, "__weakref__")
         with pytest.raises(AttributeError, match="has no attribute '__weakref__'"):
-            _ = instance.__weakref__
+            getattr(instance, "__weakref__")  # noqa: B009  # which mypy takes for an attribute of every object

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -198,26 +197,6 @@ def test_what_is_opened_before_one_that_yields_twice_is_closed_all_the_same() ->
     with pytest.raises(RuntimeError, match=r"Mine\.value"), mine.scope():
         _ = mine.value
     assert log == ["once", "per_request Mine.value: generator didn't stop: it has to yield its value, once"]
-
-
-def test_no_lock_is_held_while_one_is_made() -> None:
-    together = threading.Barrier(2)
-
-    class Mine(RequestContext):
-        @per_request
-        def slow(self) -> int:
-            return together.wait(30)
-
-    mine = Mine()
-
-    def serve() -> int:
-        with mine.scope():
-            return mine.slow
-
-    other: list[int] = []
-    thread = threading.Thread(target=lambda: other.append(serve()))
-    thread.start()
-    assert sorted([serve(), *(thread.join() or other)]) == [0, 1]  # type: ignore[func-returns-value]
 
 
 def test_a_coroutine_function_is_refused() -> None:

@@ -177,3 +177,23 @@ def test_requests_make_values_of_their_own_at_the_same_time() -> None:
     assert found[0] != found[1]
     for scope in scopes:
         scope.close()
+
+
+def test_no_lock_is_held_while_one_is_made() -> None:
+    together = threading.Barrier(2)
+
+    class Mine(RequestContext):
+        @per_request
+        def slow(self) -> int:
+            return together.wait(30)
+
+    mine = Mine()
+
+    def serve() -> int:
+        with mine.scope():
+            return mine.slow
+
+    other: list[int] = []
+    thread = threading.Thread(target=lambda: other.append(serve()))
+    thread.start()
+    assert sorted([serve(), *(thread.join() or other)]) == [0, 1]  # type: ignore[func-returns-value]

@@ -92,7 +92,7 @@ class Ends:
                 current_app_context()._tlctx_unanswered = False
             # As `_is_streamed` does, in short, for the usual answer.
             usual = type(response) is FlaskResponse and type(response.response) is list
-            if (not usual or response._on_close) and _is_streamed(response):
+            if (not usual or getattr(response, "_on_close", True)) and _is_streamed(response):
                 self._keep()
             else:
                 self._note_end()
