@@ -4,7 +4,7 @@ Every figure is ours over theirs, of two sides that are measured in turn in one 
 common. It is the median of the rounds, for the C accelerator and for the pure-Python implementation. Each job runs in
 its own process, so that the imports of one rival do not disturb another.
 
-A full run takes eight minutes or so. `--effort=short` measures attributes and the middleware in about a minute.
+A full run takes a quarter of an hour or so. `--effort=short` measures attributes and the middleware in about a minute.
 """
 
 from __future__ import annotations

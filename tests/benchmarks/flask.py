@@ -118,4 +118,4 @@ def through_gunicorn(effort: Effort) -> Iterator[Row]:
         yield Row(THROUGH_GUNICORN, name, found, close=True)
 
 
-JOBS = [Job("a request in process", in_process, 30), Job("a request through gunicorn", through_gunicorn, 240)]
+JOBS = [Job("a request in process", in_process, 30), Job("a request through gunicorn", through_gunicorn, 150)]
