@@ -28,7 +28,7 @@
    5.  What a class has comes before the dict if it is a data descriptor. That it is none is remembered for each name
        (names.h), for as long as the interpreter's own numbers say that the classes are what they were.
 
-   The scope and its iterator (namespace.h, binding.h, scope.h, body.h)
+   The scope and its iterator (namespace.h, binding.h, running.h, ending.h, body.h)
 
    6.  `bind` hands what it displaced to its caller, as a reference that the caller owns, and `unbind` borrows it back. In
        between the namespace is held by the cache or the map, and by the scope. Only the scope's end exchanges
@@ -63,13 +63,19 @@
 #include "impl.h"
 #include "names.h"
 #include "classes.h"
+#include "dicts.h"
+#include "attributes.h"
 #include "local.h"
 #include "flows.h"
 #include "namespace.h"
 #include "binding.h"
+#include "ending.h"
+#include "running.h"
 #include "scope.h"
+#include "body_end.h"
 #include "body.h"
 #include "bound.h"
+#include "imports.h"
 
 static implobject *
 impl_of(PyObject *module, PyObject *owner)
@@ -120,15 +126,6 @@ static PyMethodDef module_methods[] = {
     {NULL},
 };
 
-static PyObject *
-attribute_of(const char *module_name, const char *name)
-{
-    PyObject *module = PyImport_ImportModule(module_name);
-    PyObject *value = module == NULL ? NULL : PyObject_GetAttrString(module, name);
-    Py_XDECREF(module);
-    return value;
-}
-
 static PyTypeObject *
 add_type(PyObject *module, PyType_Spec *spec)
 {
@@ -152,76 +149,6 @@ add_strings(state *st)
     }
     STRINGS(MAKE)
 #undef MAKE
-    return 0;
-}
-
-/* Where the slot `name` of a class lies in its objects; 0 if it is no slot. */
-static Py_ssize_t
-slot_offset(PyTypeObject *type, PyObject *name)
-{
-    PyObject *descriptor = class_attribute(type, name);
-    if (descriptor == NULL || !Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) {
-        return 0;
-    }
-    PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
-    return member->type == Py_T_OBJECT_EX ? member->offset : 0;
-}
-
-/* Whether an object of `open` may be made one of `ended` by its type alone. */
-static int
-same_shape(PyTypeObject *open, PyTypeObject *ended)
-{
-    return open->tp_basicsize == ended->tp_basicsize && open->tp_itemsize == ended->tp_itemsize
-           && open->tp_dictoffset == 0 && ended->tp_dictoffset == 0
-           && open->tp_weaklistoffset == ended->tp_weaklistoffset && open->tp_dealloc == ended->tp_dealloc;
-}
-
-/* The interpreter's own threading.local; None if gevent's has been put in its place already. */
-static PyObject *
-plain_local(void)
-{
-    PyObject *kind = attribute_of("_thread", "_local");
-    if (kind != NULL && (!PyType_Check(kind) || strcmp(((PyTypeObject *)kind)->tp_name, "_thread._local") != 0)) {
-        Py_SETREF(kind, Py_NewRef(Py_None));
-    }
-    return kind;
-}
-
-static int
-import_objects(state *st)
-{
-    PyObject *threading = PyImport_ImportModule("threading");
-    st->threading = threading == NULL ? NULL : Py_NewRef(PyModule_GetDict(threading));
-    Py_XDECREF(threading);
-    st->modules = Py_NewRef(PyImport_GetModuleDict());
-    if (st->threading == NULL
-        || (st->plain_kind = plain_local()) == NULL
-        || (st->current_record = attribute_of("tlctx._core.threads", "current_record")) == NULL
-        || (st->next_serial = attribute_of("tlctx._core.threads", "next_serial")) == NULL
-        || (st->namespace_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "Namespace")) == NULL
-        || (st->strict_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "StrictNamespace")) == NULL
-        || (st->ended_type = (PyTypeObject *)attribute_of("tlctx._core.namespace", "EndedNamespace")) == NULL
-        || (st->ended = attribute_of("tlctx._core.namespace", "ENDED")) == NULL
-        || (st->ended_namespace = attribute_of("tlctx._core.namespace", "ended_namespace")) == NULL
-        || (st->attached = attribute_of("tlctx._core.namespace", "ATTACHED")) == NULL
-        || (st->in_coroutine = attribute_of("tlctx._core.flows", "in_coroutine")) == NULL
-        || (st->in_unpatched_greenlet = attribute_of("tlctx._core.flows", "in_unpatched_greenlet")) == NULL
-        || (st->no_values = attribute_of("tlctx._core.namespace", "NO_VALUES")) == NULL
-        || (st->observers = attribute_of("tlctx._core.observers", "active")) == NULL
-        || (st->unfinished = attribute_of("tlctx._core.teardown", "unfinished")) == NULL
-        || (st->notify_begin = attribute_of("tlctx._core.observers", "notify_begin")) == NULL
-        || (st->notify_end = attribute_of("tlctx._core.observers", "notify_end")) == NULL
-        || (st->no_args = PyTuple_New(0)) == NULL || (st->zero = PyLong_FromLong(0)) == NULL) {
-        return -1;
-    }
-    if (!PyDict_CheckExact(st->unfinished)) {
-        PyErr_SetString(PyExc_TypeError, "tlctx._core.teardown.unfinished must be a dict");
-        return -1;
-    }
-    if (!PyList_CheckExact(st->observers)) {
-        PyErr_SetString(PyExc_TypeError, "tlctx._core.observers.active must be a list");
-        return -1;
-    }
     return 0;
 }
 

@@ -1,4 +1,4 @@
-"""The end of a scope, in plain Python: who closes it, and how it lets go of the request. In C it is in `_c/scope.h`."""
+"""The end of a scope, in plain Python: who closes it, and how it lets go of the request. `_c/ending.h` has it in C."""
 
 from __future__ import annotations
 
