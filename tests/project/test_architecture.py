@@ -113,6 +113,13 @@ def test_a_module_is_short_says_what_it_is_and_lists_what_it_offers(path: Path) 
         assert hasattr(module, public), f"{name}.__all__ names {public}, which is not there"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "_core/_c").glob("*.[ch]")), ids=lambda path: path.name)
+def test_a_file_of_the_accelerator_is_short_and_says_what_it_is(path: Path) -> None:
+    source = path.read_text()
+    assert len(source.splitlines()) <= 300
+    assert source.startswith("/* ")
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__init__.py"], ids=str)
 def test_functions_are_short(path: Path) -> None:
     for node in ast.walk(ast.parse((ROOT.parent / path).read_text())):
