@@ -4,6 +4,7 @@ Environments are kept in `.nox`. `nox -R -s NAME` runs a session in the one that
 """
 
 import os
+import shlex
 from pathlib import Path
 
 import nox
@@ -17,6 +18,8 @@ nox.options.download_python = "never"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 NEWER = PYTHONS[3:]
 """Those that few machines have yet. The session `newer` gets them from a program, if there is one."""
+NEWER_DEBUG = "3.15d"
+"""The debug build that the program has of the last one."""
 DEBUG = "python3.11d"
 """The debug build that Debian has, in `python3.11-dbg`."""
 PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
@@ -64,7 +67,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
-@nox.parametrize("version", NEWER, ids=NEWER)
+@nox.parametrize("version", [*NEWER, NEWER_DEBUG], ids=[*NEWER, NEWER_DEBUG])
 def newer(session: nox.Session, version: str) -> None:
     """Run what may differ between the Pythons, under one that the program in NEWER_PYTHONS_PROGRAM has.
 
@@ -83,6 +86,9 @@ def newer(session: nox.Session, version: str) -> None:
     ]
     if version == NEWER[-1]:  # once is enough
         commands.append("PYTHON_THREAD_INHERIT_CONTEXT=1 python -m pytest -q tests/unit tests/integrations")
+    if version == NEWER_DEBUG:  # most packages in C are not there for one
+        quick = shlex.join(group("quick"))
+        commands = [f"python -m pip install -q -e . {quick}", "python -m pytest -q tests/unit"]
     session.run(program, version, "sh", "-ec", "; ".join(commands), external=True, env={"CI": ""})
 
 
@@ -98,21 +104,25 @@ def oldest_flask(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def pure(session: nox.Session) -> None:
-    """Run the same on an installation without the C accelerator."""
+    """Run the same on an installation without the C accelerator; on later Pythons, what may differ between them."""
     session.install(".[test]", env=PURE)
-    session.run("pytest", *session.posargs, env=PURE)  # `python -m pytest` would import the checkout
-    session.run("pytest", "-m", NOTEBOOK, "tests/integrations/notebook", *session.posargs, env=PURE)
+    # `python -m pytest` would import the checkout.
+    if session.python == PYTHONS[0]:
+        session.run("pytest", *session.posargs, env=PURE)
+        session.run("pytest", "-m", NOTEBOOK, "tests/integrations/notebook", *session.posargs, env=PURE)
+    else:
+        session.run("pytest", "tests/unit", "tests/servers", *session.posargs, env=PURE)
 
 
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
     """Run every fault on the usual servers, the notebook on PostgreSQL, the soak.
 
-    The naive controls, and many pairs of requests to Flask under gunicorn, on the first Python only.
+    On the first Python alone: the naive controls, and many requests to Flask under gunicorn, with the accelerator.
     """
     session.install("-e", ".[test,servers]", "uwsgi")
     if session.python == PYTHONS[0]:
-        pytest(session, "-m", "servers", "-k", f"not ({MORE_SERVERS})")
+        pytest(session, "-m", "servers", "-k", f"not ({MORE_SERVERS} or (many_pairs and python))")
     else:
         pytest(session, "-m", "servers and not control", "-k", f"not ({MORE_SERVERS} or many_pairs)")
 

@@ -42,9 +42,11 @@ def make_engine(path: str) -> Engine:
 
 
 def make_tables(path: str) -> None:
-    with make_engine(path).begin() as connection:
+    engine = make_engine(path)
+    with engine.begin() as connection:
         for table in TABLES:
             connection.execute(text(table))
+    engine.dispose()
 
 
 def make(path: str) -> Flask:
