@@ -11,7 +11,7 @@ In reading order; each module imports only those above it, and the standard libr
     implementation   picks the C accelerator or the pure-Python implementation of what follows
         _py, _c          attributes.py         what decides about an attribute beside a thread's dict
                          local.py, local.h     the thread-local
-                         ending.py, ending.h   a scope's end
+                         ending.py, ending.h   which call closes a scope
                          scope.py, scope.h     a scope's way onto a thread and off it
                          body.py, body.h       a body that is run in a scope
                          bound.py, bound.h     a block of code in which a scope is bound

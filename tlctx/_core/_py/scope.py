@@ -21,10 +21,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tlctx._core import observers
-from tlctx._core._py.ending import claim_end, close_if_idle, release
+from tlctx._core._py.ending import claim_end
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
-from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, Namespace, nearest_open
+from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open
 from tlctx._core.teardown import unfinished
 from tlctx._core.threads import current_record, storage
 
@@ -41,6 +41,7 @@ T = TypeVar("T")
 _next_serial = count(1).__next__
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _modules = sys.modules
+_clear = dict.clear
 _observers = observers.active
 
 
@@ -85,9 +86,7 @@ class ScopeBase:
         self._attached = False  # whether entering attached it to the context variable, in a coroutine
         self.closes_early = self._in_loop = False  # the latter: whether code that an event loop runs has bound it
 
-    close_if_idle = close_if_idle
     _claim_end = claim_end
-    _release = release
 
     @property
     def ended(self) -> bool:
@@ -254,6 +253,33 @@ class ScopeBase:
         if unleft:
             unfinished[self.serial] = self, self._close_late
             self.close_unleft()
+
+    def close_if_idle(self) -> bool:
+        """Close it here and now if there is no teardown to run. Returns whether it is closed, now or before."""
+        if self._parts or self._closer is not None:
+            return self.namespace is ENDED
+        self._release(self._error)
+        return True
+
+    def _release(self, error: BaseException | None) -> None:
+        """Empty the namespace for good, and let go of the request, which `error` ended, if anything did."""
+        namespace = self.namespace
+        if namespace is ENDED:
+            return
+        namespace.__class__, self.namespace = EndedNamespace, ENDED
+        # Their finalizers may run code, when it is over.
+        kept = (self._resume, self._error, self._values, self.source, self._made)
+        self.source = self._closer = None
+        self._values, self._made = NO_VALUES, {}
+        self._error = self._resume = None
+        _clear(namespace)
+        del kept
+        if self._parts:
+            self._run_late()
+        if unfinished:
+            self._close_unfinished()
+        if _observers:
+            observers.notify_end(self, error)
 
     namespace: Namespace
     _label: str | tuple[Any, ...]
