@@ -78,7 +78,7 @@ class ScopeBase:
         namespace.scope = self
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
-        self._made: dict[str, Any] = {}  # what per_request methods have made
+        self._made: Any = {}  # what per_request methods have made, by name
         self._closer: FrameType | None = None  # the call that closes it
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
@@ -270,7 +270,7 @@ class ScopeBase:
         # Their finalizers may run code, when it is over.
         kept = (self._resume, self._error, self._values, self.source, self._made)
         self.source = self._closer = None
-        self._values, self._made = NO_VALUES, {}
+        self._values = self._made = NO_VALUES
         self._error = self._resume = None
         _clear(namespace)
         del kept
