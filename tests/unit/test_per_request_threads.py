@@ -79,13 +79,18 @@ def meet_once(name: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _afresh() -> Iterator[None]:
-    global gate, meet
-    made.clear()
-    gate, meet = Gate(), threading.Barrier(2)
+def _nothing_is_being_made() -> Iterator[None]:
     yield
     assert not making._running
     assert not making._awaited
+
+
+def new_scope() -> Scope:
+    """A scope in which nothing was made yet. Not a fixture: the checks of memory repeat a test within its fixtures."""
+    global gate, meet
+    made.clear()
+    gate, meet = Gate(), threading.Barrier(2)
+    return Scope(ctx)
 
 
 def shared(scope: Scope, names: list[str]) -> tuple[list[threading.Thread], list[Any]]:
@@ -111,7 +116,7 @@ def join(threads: list[threading.Thread]) -> None:
 
 
 def test_threads_that_need_a_value_at_once_share_one() -> None:
-    scope = Scope(ctx)
+    scope = new_scope()
     threads, found = shared(scope, ["db"] * 4)
     assert gate.entered.wait(PATIENCE)
     gate.go.set()
@@ -124,7 +129,7 @@ def test_threads_that_need_a_value_at_once_share_one() -> None:
 
 
 def test_a_thread_that_needs_another_value_does_not_wait() -> None:
-    scope = Scope(ctx)
+    scope = new_scope()
     threads, _ = shared(scope, ["db"])
     assert gate.entered.wait(PATIENCE)
     others, found = shared(scope, ["quick"])
@@ -136,7 +141,7 @@ def test_a_thread_that_needs_another_value_does_not_wait() -> None:
 
 
 def test_if_its_maker_raises_the_next_one_tries() -> None:
-    scope = Scope(ctx)
+    scope = new_scope()
     threads, found = shared(scope, ["fails_once"])
     assert gate.entered.wait(PATIENCE)
     others, more = shared(scope, ["fails_once"] * 2)
@@ -157,7 +162,7 @@ def test_a_value_that_needs_itself_is_an_error() -> None:
 
 
 def test_two_values_that_need_each_other_on_two_threads_are_an_error_and_no_deadlock() -> None:
-    scope = Scope(ctx)
+    scope = new_scope()
     threads, found = shared(scope, ["first", "second"])
     join(threads)
     assert len(found) == 2
