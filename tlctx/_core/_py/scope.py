@@ -72,9 +72,14 @@ class ScopeBase:
             self._label = source.get(label[0]), source.get(label[1])
         else:
             self._label = label if isinstance(label, str) else tuple(map(source.get, label))
-        self._values, values = values, NO_VALUES  # so that no traceback shows them
-        defaults, self.namespace = type(context)._local__defaults, ENDED
-        self.namespace = namespace = Namespace(defaults) if type(defaults) is dict else defaults.make_namespace()
+        self._values = values
+        namespace: Any
+        defaults = type(context)._local__defaults
+        if type(defaults) is dict:
+            self.namespace = namespace = Namespace(defaults)
+        else:
+            values, self.namespace = NO_VALUES, ENDED  # so that no traceback shows the values
+            self.namespace = namespace = defaults.make_namespace()
         namespace.scope = self
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
@@ -269,9 +274,8 @@ class ScopeBase:
         namespace.__class__, self.namespace = EndedNamespace, ENDED
         # Their finalizers may run code, when it is over.
         kept = (self._resume, self._error, self._values, self.source, self._made)
-        self.source = self._closer = None
+        self.source = self._closer = self._error = self._resume = None
         self._values = self._made = NO_VALUES
-        self._error = self._resume = None
         _clear(namespace)
         del kept
         if self._parts:
