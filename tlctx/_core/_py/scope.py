@@ -66,21 +66,19 @@ class ScopeBase:
         self._impl: Any = _impl_of(context)
         self.serial = _next_serial()
         self.started = monotonic()
-        self.thread = 0
-        self.source = source
+        self.thread, self.source = 0, source
         if len(label) == 2 and type(label) is tuple:
             self._label = source.get(label[0]), source.get(label[1])
         else:
             self._label = label if isinstance(label, str) else tuple(map(source.get, label))
         self._values = values
-        namespace: Any
         defaults = type(context)._local__defaults
         if type(defaults) is dict:
             self.namespace = namespace = Namespace(defaults)
         else:
             values, self.namespace = NO_VALUES, ENDED  # so that no traceback shows the values
             self.namespace = namespace = defaults.make_namespace()
-        namespace.scope = self
+        namespace.scope = self  # type: ignore[assignment]  # of its subclass
         self._resume: Namespace | None = namespace  # what the next bind goes on with
         self._parts: list[Any] = []  # of the teardown
         self._made: Any = {}  # what per_request methods have made, by name
