@@ -36,11 +36,14 @@ TESTS = ("test_local*", "test_scope*", "test_binding*", "test_context*", "test_p
 OFTEN = 10
 """Repetitions of a test, in each round."""
 FREED_BY_NOBODY = {
+    "test_a_scope_is_bound_where_threads_now_have_their_data": (
+        "each run puts a class of its own in the place of threading.local, and the storage made of each is kept"
+    ),
     "test_what_a_finalizer_stores_when_the_threads_storage_has_gone_does_not_pile_up": (
         "the interpreter makes a thread's storage anew for what asks after its end, and does not free that again"
-    )
+    ),
 }
-"""Tests of what the interpreter itself leaves behind."""
+"""Tests that leave something which is no leak of ours, and why."""
 OPTIONS = ("-p", "no:cacheprovider", "-p", "accelerator.compiled_only")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 

@@ -171,7 +171,7 @@ def test_two_values_that_need_each_other_on_two_threads_are_an_error_and_no_dead
 
 
 def test_requests_make_values_of_their_own_at_the_same_time() -> None:
-    scopes = [Scope(ctx), Scope(ctx)]
+    scopes = [new_scope(), Scope(ctx)]
     threads, found = [], []
     for scope in scopes:
         started, values = shared(scope, ["db"])

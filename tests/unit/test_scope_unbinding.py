@@ -99,13 +99,15 @@ def test_what_unbinding_raises_has_the_apps_error_as_its_context() -> None:
             raise Timeout
 
     tracer = sys.gettrace()  # that of coverage, if it is measured
+    scope = Scope(ctx)
     try:
         with pytest.raises(Timeout) as raised:
-            Scope(ctx).call(None, fail, None, raise_boom)
+            scope.call(None, fail, None, raise_boom)
     finally:
         sys.settrace(tracer)  # the interpreter lets go of a tracer that raises
     assert isinstance(raised.value.__context__, Boom)
     swap_dict(ctx, None)
+    scope.close()
 
 
 def test_what_goes_with_a_scope_finds_it_over() -> None:
