@@ -22,6 +22,16 @@ def ctx(log: list[Any]) -> Any:
 
 
 @pytest.fixture
+def no_scope_is_left(ctx: Any) -> Iterator[None]:
+    from tlctx import Scope
+    from tlctx.lowlevel import open_scopes
+
+    yield
+    assert Scope.current(ctx) is None
+    assert [scope for scope in open_scopes() if scope.context is ctx] == []
+
+
+@pytest.fixture
 def app(ctx: Any) -> Iterator[Any]:
     from flask import Flask
 

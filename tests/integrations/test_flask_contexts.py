@@ -15,16 +15,11 @@ from support.helpers import Boom, in_thread
 
 from tlctx import OutsideRequestError, RequestContext, Scope, per_request
 from tlctx.flask import TLCtx
-from tlctx.lowlevel import open_scopes
 
 ANN = {"X-User": "ann"}
 
 
-@pytest.fixture(autouse=True)
-def _no_scope_is_left(ctx: WorkCtx) -> Iterator[None]:
-    yield
-    assert Scope.current(ctx) is None
-    assert [scope for scope in open_scopes() if scope.context is ctx] == []
+pytestmark = pytest.mark.usefixtures("no_scope_is_left")
 
 
 # The test client's block

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -16,17 +15,10 @@ from support.helpers import PATIENCE, Boom, in_thread, start_nothing
 from werkzeug.debug import DebuggedApplication
 from werkzeug.test import Client, create_environ
 
-from tlctx import Scope
-from tlctx.lowlevel import open_scopes
-
 ANN = {"X-User": "ann"}
 
 
-@pytest.fixture(autouse=True)
-def _no_scope_is_left(ctx: WorkCtx) -> Iterator[None]:
-    yield
-    assert Scope.current(ctx) is None
-    assert [scope for scope in open_scopes() if scope.context is ctx] == []
+pytestmark = pytest.mark.usefixtures("no_scope_is_left")
 
 
 # copy_current_request_context

@@ -121,7 +121,7 @@ def test_where_werkzeug_has_no_list_of_functions_to_call_on_close_it_ends_as_a_s
     assert log == ["done for nobody"]
 
 
-def test_there_it_does_so_with_flasks_own_class_too(
+def test_where_flasks_own_class_has_no_such_list_it_ends_as_a_stream_too(
     app: Flask, ctx: WorkCtx, log: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(WerkzeugResponse, "close", lambda response: None)
