@@ -114,8 +114,8 @@ def run(parts: list[Part], error: BaseException | None) -> None:
 def check_stack(*, spare: int = 0) -> None:
     """Raise RecursionError if too little stack is left for a part to begin.
 
-    After an overflow, `spare` is 8, say: then an eighth of the whole stack has to be free. A caller further up has more,
-    and a part may need some for itself.
+    After an overflow, `spare` is 8, say: then an eighth of the whole stack has to be free. A caller further up has
+    more, and a part may need some for itself.
     """
     if spare:
         _descend_in_c(sys.getrecursionlimit() // spare)
