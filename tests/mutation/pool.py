@@ -51,6 +51,7 @@ class Pool:
     """Servers to borrow."""
 
     def __init__(self, count: int) -> None:
+        self.jobs = count
         self._servers = [Server() for _ in range(count)]
         self._free: SimpleQueue[Server] = SimpleQueue()
         for server in self._servers:

@@ -6,14 +6,17 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mutation.judge import Verdict
 from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from mutation.judge import Verdict
     from rich.console import Console
+
+EVERY = 20
+"""After so many mutants what is known is saved."""
 
 
 def score(verdicts: Iterable[Verdict]) -> float:
@@ -57,9 +60,25 @@ def show(console: Console, verdicts: list[Verdict]) -> None:
     console.print(table(verdicts))
 
 
-def write(path: Path, verdicts: list[Verdict]) -> None:
-    """Save them as JSON, for `--only-survivors`."""
-    path.write_text(json.dumps([verdict.as_dict() for verdict in verdicts], indent=1) + "\n")
+class Saved:
+    """The verdicts by mutant, saved as JSON every now and then, so that a run that was stopped can go on."""
+
+    def __init__(self, path: Path | None, *, resume: bool) -> None:
+        self._path = path
+        older = json.loads(path.read_text()) if path is not None and resume and path.exists() else []
+        self.verdicts = {each["id"]: Verdict(**each) for each in older}
+
+    def add(self, verdict: Verdict) -> None:
+        """Keep one."""
+        self.verdicts[verdict.id] = verdict
+        if len(self.verdicts) % EVERY == 0:
+            self.write()
+
+    def write(self) -> None:
+        """Save them all."""
+        if self._path is not None:
+            made = [verdict.as_dict() for verdict in self.verdicts.values()]
+            self._path.write_text(json.dumps(made, indent=1) + "\n")
 
 
 def survivors(path: Path) -> set[str]:

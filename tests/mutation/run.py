@@ -36,12 +36,13 @@ console = Console()
 @click.option("--file", "chosen", multiple=True, help="Only this file, as tlctx/wsgi.py; may be given again.")
 @click.option("--only-survivors", type=click.Path(path_type=Path, exists=True), help="Only what survived in this JSON.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Where to save what became of each mutant.")
+@click.option("--resume", is_flag=True, help="Leave out what the JSON has already, of a run of the same code.")
 @click.option("--exclude", multiple=True, help="Leave out the tests whose id matches this pattern; may be given again.")
 @click.option("--check-equivalent", is_flag=True, help="Run those that are listed as equivalent too.")
 @click.option("--minimum", default=90.0, show_default=True, help="The score, in percent, below which it fails.")
 def main(
-    jobs: int, chosen: tuple[str, ...], only_survivors: Path | None, out: Path | None, exclude: tuple[str, ...],
-    check_equivalent: bool, minimum: float,
+    jobs: int, chosen: tuple[str, ...], only_survivors: Path | None, out: Path | None, resume: bool,
+    exclude: tuple[str, ...], check_equivalent: bool, minimum: float,
 ) -> None:  # fmt: skip
     """Change the package in many small ways, and see whether the tests notice."""
     mutants = _mutants(chosen)
@@ -52,13 +53,15 @@ def main(
         mutants = [mutant for mutant in mutants if mutant.id in wanted]
     with Pool(jobs) as pool:
         baseline = _baseline(pool, mutants, exclude)
-        listed = [] if check_equivalent else [mutant for mutant in mutants if mutant.id in reasons]
-        verdicts = [verdict(mutant, "equivalent") for mutant in listed]
-        verdicts += _judge_all([mutant for mutant in mutants if mutant not in listed], baseline, pool, jobs)
+        saved = report.Saved(out, resume=resume)
+        for mutant in mutants:
+            if mutant.id in reasons and not check_equivalent:
+                saved.add(verdict(mutant, "equivalent"))
+        _judge_all([mutant for mutant in mutants if mutant.id not in saved.verdicts], baseline, pool, saved)
+    verdicts = [saved.verdicts[mutant.id] for mutant in mutants]
     _settle_equivalent(verdicts, reasons)
     verdicts.sort(key=lambda each: (each.file, each.line, each.operator, each.id))
-    if out is not None:
-        report.write(out, verdicts)
+    saved.write()
     report.show(console, verdicts)
     if only_survivors is None and report.score(verdicts) < minimum:
         raise click.ClickException(f"the score is below {minimum} %")
@@ -91,11 +94,12 @@ def _baseline(pool: Pool, mutants: list[Mutant], exclude: tuple[str, ...]) -> Ba
     return baseline
 
 
-def _judge_all(mutants: list[Mutant], baseline: Baseline, pool: Pool, jobs: int) -> list[Verdict]:
-    with ThreadPoolExecutor(jobs) as executor:
+def _judge_all(mutants: list[Mutant], baseline: Baseline, pool: Pool, saved: report.Saved) -> None:
+    with ThreadPoolExecutor(pool.jobs) as executor:
         futures = [executor.submit(judge, mutant, baseline, pool) for mutant in mutants]
         try:
-            return [future.result() for future in _tracked(as_completed(futures), "mutants", len(futures))]
+            for future in _tracked(as_completed(futures), "mutants", len(futures)):
+                saved.add(future.result())
         finally:
             executor.shutdown(cancel_futures=True)
 
