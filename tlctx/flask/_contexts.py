@@ -27,7 +27,7 @@ import flask
 import flask.ctx
 
 from tlctx import Scope
-from tlctx.flask._ends import MERGED, current_app_context, error_in, leave_all
+from tlctx.flask._ends import MERGED, current_app_context, error_in, is_flasks_own, leave_all
 from tlctx.lowlevel import assigned_values
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def replace_contexts(app: Flask) -> None:
 def _app_context_of(app: Flask) -> Callable[..., Any]:
     make = app.app_context
     kind = _PushesContext if MERGED else _PushesAppContext
-    if _is_flasks_own(app, "app_context"):
+    if is_flasks_own(app, "app_context"):
         return functools.update_wrapper(functools.partial(_derived(flask.ctx.AppContext, kind), app), make)
 
     @functools.wraps(make)
@@ -244,7 +244,7 @@ def _app_context_of(app: Flask) -> Callable[..., Any]:
 def _request_context_of(app: Flask) -> Callable[..., Any]:
     make, installed = app.request_context, app.extensions["tlctx"]
     kind = _PushesContext if MERGED else _PushesRequestContext
-    own = _is_flasks_own(app, "request_context") and not MERGED
+    own = is_flasks_own(app, "request_context") and not MERGED
     served, pushes = (_derived(flask.ctx.RequestContext, each) if own else None for each in (_IsServed, kind))
 
     @functools.wraps(make)
@@ -261,10 +261,6 @@ def _request_context_of(app: Flask) -> Callable[..., Any]:
         return context
 
     return request_context
-
-
-def _is_flasks_own(app: Flask, name: str) -> bool:
-    return name not in vars(app) and getattr(type(app), name) is getattr(flask.Flask, name)
 
 
 @functools.lru_cache

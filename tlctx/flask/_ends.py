@@ -22,6 +22,7 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import flask
 import flask.ctx
 import flask.globals
 from flask import Response as FlaskResponse
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from tlctx.flask import TLCtx
 
-__all__ = ["MERGED", "Ends", "Middleware", "current_app_context", "error_in", "leave_all"]
+__all__ = ["MERGED", "Ends", "Middleware", "current_app_context", "error_in", "is_flasks_own", "leave_all"]
 
 MERGED = hasattr(flask.ctx.AppContext, "from_environ")
 """Whether request and app contexts are of one class: from Flask 3.2 on."""
@@ -73,7 +74,7 @@ class Ends:
         # `request_finished`, the signal that comes with the final response, costs ten times as much.
         app.finalize_request = self._noting_the_end(app)  # type: ignore[method-assign]
         # A teardown function is not reached when another one raises.
-        app.do_teardown_appcontext = self._ending(app.do_teardown_appcontext)  # type: ignore[method-assign]
+        app.do_teardown_appcontext = self._ending(app)  # type: ignore[method-assign]
         if MERGED:  # the teardown of the app context goes on after that of the request has raised, and is not told
             app.do_teardown_request = self._failing(app.do_teardown_request)  # type: ignore[method-assign]
         # No signal is sent for an exception that an error handler of the application answers with a 500.
@@ -88,20 +89,38 @@ class Ends:
             if args and isinstance(args[-1], HTTPException):
                 args = (*args[:-1], _error_page(app, args[-1]))
             response = finalize(*args, **kwargs)
-            if kwargs:  # `from_error_handler`: it answers an exception
-                current_app_context()._tlctx_unanswered = False
-            # As `_is_streamed` does, in short, for the usual answer.
-            usual = type(response) is FlaskResponse and type(response.response) is list
-            if (not usual or getattr(response, "_on_close", True)) and _is_streamed(response):
-                self._keep()
-            else:
-                self._note_end()
+            self._note_end(response, answers_exception=bool(kwargs))  # `from_error_handler`
             return response
 
-        return finalize_request
+        # As above, for the calls that Flask makes up to 3.1: with known arguments, Python needs half the time.
+        @functools.wraps(finalize)
+        def finalize_request_of_3_1(rv: Any, from_error_handler: bool = False) -> Any:
+            page = _error_page(app, rv) if isinstance(rv, HTTPException) else rv
+            response = finalize(page, from_error_handler)
+            usual = type(response) is FlaskResponse and type(response.response) is list and not from_error_handler
+            if usual and not getattr(response, "_on_close", True):
+                self._close_early(current_app_context())
+            else:
+                self._note_end(response, answers_exception=from_error_handler)
+            return response
 
-    def _note_end(self) -> None:
-        """Note that the current request may end with its app context."""
+        usual = is_flasks_own(app, "finalize_request") and not MERGED
+        return finalize_request_of_3_1 if usual else finalize_request
+
+    def _note_end(self, response: Any, *, answers_exception: bool) -> None:
+        """Note which scopes end with the current app context: none if the response is streamed."""
+        context = current_app_context()
+        if answers_exception:
+            context._tlctx_unanswered = False
+        if not _is_streamed(response):
+            self._close_early(context)
+            return
+        for scope in getattr(context, "_tlctx_ends", None) or ():
+            scope.closes_early = False
+        context._tlctx_ends = None
+
+    def _close_early(self, context: Any) -> None:
+        """Have the current request end early: its scopes, but for those that it has joined, with the app context."""
         ends, joined = [], _joined.get()
         for extension in self._installed:
             try:
@@ -110,16 +129,11 @@ class Ends:
                 continue
             if not joined or scope not in joined:
                 ends.append(scope)
-        current_app_context()._tlctx_ends = ends
+        context._tlctx_ends = ends
 
-    def _keep(self) -> None:
-        """Keep the scopes until the server closes the body, whatever was noted before."""
-        context = current_app_context()
-        for scope in getattr(context, "_tlctx_ends", None) or ():
-            scope.closes_early = False
-        context._tlctx_ends = None
+    def _ending(self, app: Flask) -> Callable[..., None]:
+        teardown = app.do_teardown_appcontext
 
-    def _ending(self, teardown: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(teardown)
         def do_teardown_appcontext(*args: Any, **kwargs: Any) -> None:
             try:
@@ -127,9 +141,25 @@ class Ends:
             except BaseException as raised:
                 _end_with_app_context(raised)
                 raise
-            _end_with_app_context(None if args and args[-1] is None else error_in(args, kwargs))
+            _end_with_app_context(error_in(args, kwargs))
 
-        return do_teardown_appcontext
+        # As above, for the calls that Flask makes up to 3.1, and in short for a request without a teardown.
+        @functools.wraps(teardown)
+        def do_teardown_appcontext_of_3_1(exc: Any = None) -> None:
+            try:
+                teardown(exc)
+            except BaseException as raised:
+                _end_with_app_context(raised)
+                raise
+            if exc is None and sys.exception() is None:
+                context = current_app_context(None)
+                ends = getattr(context, "_tlctx_ends", None)
+                if ends and len(ends) == 1 and ends[0].close_if_idle() and not context._tlctx_opened:
+                    return
+            _end_with_app_context(exc)
+
+        usual = is_flasks_own(app, "do_teardown_appcontext") and not MERGED
+        return do_teardown_appcontext_of_3_1 if usual else do_teardown_appcontext
 
     def _failing(self, teardown: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(teardown)
@@ -159,14 +189,20 @@ class Ends:
     def _on_exception(self, app: Flask, exception: BaseException, **_: Any) -> None:
         """Note an exception that nobody has answered; Flask makes an answer now, or passes it on to the server."""
         self._fail(exception)
-        self._note_end()
-        current_app_context()._tlctx_unanswered = True
+        context = current_app_context()
+        self._close_early(context)
+        context._tlctx_unanswered = True
 
     def _fail(self, error: Any) -> None:
         for extension in self._installed:
             scope = Scope.current(extension.ctx)
             if scope is not None:
                 scope.fail(error)
+
+
+def is_flasks_own(app: Flask, name: str) -> bool:
+    """Whether the method of that name is the one that Flask has, so that its arguments are known."""
+    return name not in vars(app) and getattr(type(app), name) is getattr(flask.Flask, name)
 
 
 def error_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseException | None:
@@ -186,7 +222,7 @@ def _end_with_app_context(error: BaseException | None) -> None:
     if opened:
         context._tlctx_opened = None
     try:
-        if error is None and sys.exc_info()[1] is not None:
+        if error is None and sys.exception() is not None:
             ends = None  # the middleware ends it with what is raised, if that is the request's
         if ends and (error is not None or len(ends) > 1 or not ends[0].close_if_idle()):
             _close_all(ends, error, answered=error is None or not context._tlctx_unanswered)
