@@ -15,7 +15,7 @@ from mutation.relevant import outline
 ROOT = Path(__file__).resolve().parent.parent.parent
 PUBLIC = tuple(
     Path(f"tlctx/{name}.py")
-    for name in ("_bodies", "wsgi", "flask/__init__", "flask/_contexts", "flask/_ends", "lowlevel")
+    for name in ("_bodies", "wsgi", "flask/__init__", "flask/_answers", "flask/_contexts", "flask/_ends", "lowlevel")
 )
 CHOICE = Path("tlctx/_core/implementation.py")
 """Chooses the implementation, and the run has chosen the pure one."""

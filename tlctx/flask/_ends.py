@@ -28,9 +28,9 @@ import flask.globals
 from flask import Response as FlaskResponse
 from flask.signals import got_request_exception
 from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response
 
 from tlctx import ContextMiddleware, OutsideRequestError, Scope
+from tlctx.flask._answers import error_page, is_streamed, status_of
 from tlctx.lowlevel import close_early, report_failed_teardown
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ MERGED = hasattr(flask.ctx.AppContext, "from_environ")
 _joined: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.flask.joined", default=())
 """The scopes that the application served here has joined: others have opened them, and end them."""
 
-current_app_context: Callable[[], Any] = flask.globals._cv_app.get
+current_app_context: Callable[..., Any] = flask.globals._cv_app.get
 """The app context that is current. Raises LookupError where none is."""
 
 
@@ -82,12 +82,12 @@ class Ends:
         got_request_exception.connect(self._on_exception, app)
 
     def _noting_the_end(self, app: Flask) -> Callable[..., Any]:
-        finalize = app.finalize_request
+        finalize: Callable[..., Any] = app.finalize_request
 
         @functools.wraps(finalize)
         def finalize_request(*args: Any, **kwargs: Any) -> Any:
             if args and isinstance(args[-1], HTTPException):
-                args = (*args[:-1], _error_page(app, args[-1]))
+                args = (*args[:-1], error_page(app, args[-1]))
             response = finalize(*args, **kwargs)
             self._note_end(response, answers_exception=bool(kwargs))  # `from_error_handler`
             return response
@@ -95,7 +95,7 @@ class Ends:
         # As above, for the calls that Flask makes up to 3.1: with known arguments, Python needs half the time.
         @functools.wraps(finalize)
         def finalize_request_of_3_1(rv: Any, from_error_handler: bool = False) -> Any:
-            page = _error_page(app, rv) if isinstance(rv, HTTPException) else rv
+            page = error_page(app, rv) if isinstance(rv, HTTPException) else rv
             response = finalize(page, from_error_handler)
             usual = type(response) is FlaskResponse and type(response.response) is list and not from_error_handler
             if usual and not getattr(response, "_on_close", True):
@@ -112,7 +112,7 @@ class Ends:
         context = current_app_context()
         if answers_exception:
             context._tlctx_unanswered = False
-        if not _is_streamed(response):
+        if not is_streamed(response):
             self._close_early(context)
             return
         for scope in getattr(context, "_tlctx_ends", None) or ():
@@ -132,7 +132,7 @@ class Ends:
         context._tlctx_ends = ends
 
     def _ending(self, app: Flask) -> Callable[..., None]:
-        teardown = app.do_teardown_appcontext
+        teardown: Callable[..., None] = app.do_teardown_appcontext
 
         @functools.wraps(teardown)
         def do_teardown_appcontext(*args: Any, **kwargs: Any) -> None:
@@ -180,7 +180,7 @@ class Ends:
             answer: Any = handle(*args, **kwargs)
             if not isinstance(answer, HTTPException):
                 answer = app.make_response(answer)
-            if _status_of(answer) >= 500:
+            if status_of(answer) >= 500:
                 self._fail(error_in(args, kwargs))
             return answer
 
@@ -262,45 +262,3 @@ def _raise(error: BaseException) -> NoReturn:
         raise error
     finally:
         del error  # the traceback has this frame, so it would be a cycle
-
-
-def _is_streamed(response: Any) -> bool:
-    """Whether code of the application may run while the server sends the response, or when it closes it."""
-    # `_on_close` is where `call_on_close` puts functions.
-    if not _is_plain(type(response)) or getattr(response, "_on_close", True):  # type: ignore[arg-type]
-        return True
-    body = response.response
-    return not (type(body) is list or type(body) is tuple or vars(response).get("_tlctx_page") is body)
-
-
-@functools.lru_cache
-def _is_plain(cls: Any) -> bool:
-    """Whether nothing that a response of this class does while it is sent is the application's own."""
-    methods = ("__call__", "get_wsgi_response", "get_app_iter", "iter_encoded", "close")
-    return all(getattr(cls, name, None) is getattr(Response, name) for name in methods)
-
-
-def _error_page(app: Flask, error: HTTPException) -> Any:
-    """The response that Flask makes of an exception that answers for itself, of `abort(404)` for example.
-
-    Its body is an iterator, as Flask runs the exception as a WSGI application; the application's code is not in it.
-    """
-    response: Any = app.make_response(error)
-    makes_page = error.response is None and _makes_page(type(error))  # type: ignore[arg-type]
-    if makes_page or (error.response is not None and not _is_streamed(error.response)):
-        response._tlctx_page = response.response
-    return response
-
-
-@functools.lru_cache
-def _makes_page(cls: Any) -> bool:
-    """Whether an HTTPException of this class makes its response itself, in code of werkzeug's."""
-    methods = [getattr(cls, name) for name in ("__call__", "get_response", "get_body")]
-    return all(method.__module__.startswith("werkzeug.") for method in methods)
-
-
-def _status_of(answer: Any) -> int:
-    if isinstance(answer, HTTPException):
-        return (answer.code or 0) if answer.response is None else answer.response.status_code
-    status: int = answer.status_code
-    return status
