@@ -55,6 +55,16 @@ def test_a_misspelt_name_is_told_the_closest_one(ctx: Ctx) -> None:
             del ctx.usr  # type: ignore[attr-defined]
 
 
+def test_of_a_deleted_value_that_had_a_default_the_error_says_that_it_was_deleted(ctx: Ctx) -> None:
+    with ctx.scope() as scope:
+        del ctx.user
+        with pytest.raises(AttributeError) as caught:
+            _ = ctx.user
+        text = f"Ctx.user is declared, but has no value in {scope} any more: it was deleted. Assign it before it is read"
+        assert str(caught.value) == text
+        assert caught.value.name == "user"
+
+
 def test_a_deleted_value_is_unset_and_its_default_does_not_come_back(ctx: Ctx) -> None:
     with ctx.scope(user="ann"):
         del ctx.user

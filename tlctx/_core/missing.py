@@ -10,6 +10,7 @@ from tlctx._core.methods import NOTHING, class_attribute, class_attributes, give
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tlctx._core.fields import Field
     from tlctx._core.namespace import Namespace
 
 __all__ = ["missing_attribute", "undeclared_name"]
@@ -28,16 +29,19 @@ def missing_attribute(cls: Any, name: str, namespace: Namespace) -> AttributeErr
         return refusal
     where, found = f"{cls.__name__}.{name}", class_attribute(cls, name)
     if name in cls._local__fields:
-        text = (
-            f"{where} is declared, but has no value in {namespace.scope} yet: assign it before it is read, or give it "
-            "a default in the class"
-        )
+        text = f"{where} is declared, but has no value in {namespace.scope} {_why_unset(cls._local__fields[name])}"
     elif found is not NOTHING and not hasattr(type(found), "__set__"):  # it can be read, so it was to be deleted
         text = f"{where} has no value in {namespace.scope} that could be deleted"
     else:
         text = f"{cls.__name__} has no {name!r} in {namespace.scope}: {_hint(cls, name, namespace)}"
     # With a name and no object, the interpreter does not add a suggestion of its own.
     return AttributeError(text, name=name)
+
+
+def _why_unset(field: Field) -> str:
+    if field.has_default or field.made_by:
+        return "any more: it was deleted. Assign it before it is read"
+    return "yet: assign it before it is read, or give it a default in the class"
 
 
 def _hint(cls: type, name: str, namespace: Namespace) -> str:
