@@ -34,7 +34,7 @@ class Ctx(RequestContext):
     def db(self) -> Iterator[Session]:
         """The request's database session, opened on first use.
 
-        Whoever writes commits, before the answer goes out. When the request ends, however it ends, the session is
+        Code that writes also commits, before the answer goes out. When the request ends, however it ends, the session is
         closed, which rolls back what nobody committed.
         """
         with sessions() as session:

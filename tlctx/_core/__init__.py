@@ -26,6 +26,7 @@ In reading order; each module imports only those above it, and the standard libr
     missing          the errors about a name without a value, and one that is not declared
     fields           how the class of a context is read
     context          RequestContext
+    making           one maker for each per_request value, where several threads share a scope
     per_request      values made on first use
 
 What users need is exported by `tlctx/__init__.py`, and what integrations need by `tlctx/lowlevel.py`.
