@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def test_the_core_imports_the_standard_library_and_itself_in_one_direction() -> 
             assert name in earlier or name.split(".")[0] in STANDARD_LIBRARY, f"{module} imports {name}"
     for package in ("", "_py"):
         assert imports_of(ROOT / "_core" / package / "__init__.py") == set()
+
+
+def test_the_core_lists_its_modules_in_their_order() -> None:
+    listed = re.findall(r"^    (\w+)  ", tlctx._core.__doc__ or "", re.MULTILINE)
+    modules = [module for module in CORE if not module.startswith("_py.")]
+    assert listed == modules
 
 
 def test_the_middleware_imports_the_core_and_the_standard_library_only() -> None:

@@ -45,6 +45,12 @@ def test_it_says_how_to_install_from_a_checkout_as_it_is_on_no_index() -> None:
     assert "pip install tlctx" not in text
 
 
+def test_no_page_tells_users_to_install_from_an_index() -> None:
+    pages = [page for folder in ("docs", "examples") for page in (README.parent / folder).rglob("*.md")]
+    assert len(pages) > 15
+    assert not [page.name for page in (README, *pages) if re.search(r"pip install ['\"]?tlctx", page.read_text())]
+
+
 def test_every_link_to_a_file_leads_to_one() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()):
         assert (README.parent / target).exists(), target
