@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
@@ -117,6 +118,16 @@ def test_every_public_name_is_in_the_api_reference(module: str) -> None:
     described = described_in(REFERENCE.read_text())
     public = importlib.import_module(module).__all__
     assert not [name for name in public if not {f"{module}.{name}", f"tlctx.{name}"} & described]
+
+
+def test_the_api_reference_says_how_to_make_a_scope_and_to_run_code_in_it() -> None:
+    # Both come from a base class, which MkDocs does not look at.
+    base = importlib.import_module("tlctx._core._py.scope").ScopeBase
+    described = " ".join(importlib.import_module("tlctx").Scope.__doc__.split())
+    parameters = re.search(r"`Scope\((.*?)\)`", described)
+    assert parameters
+    assert re.findall(r"(?:^|, )(\w+)", parameters[1]) == list(inspect.signature(base).parameters)
+    assert "`run(function, /, *args, **kwargs)`" in described
 
 
 ONE_REQUEST = """

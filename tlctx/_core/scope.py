@@ -61,6 +61,13 @@ class Scope(ScopeBase):
 
     `with ctx.scope(user=u):` makes and enters one; the middleware makes one for each request.
 
+    An integration makes one with `Scope(context, source=None, label="", values={})`. Nothing happens until it is bound or
+    entered; entering it assigns `values`. `source` is the object that it stands for, which it forgets at its end. `label`
+    names it in messages: a text, or the keys under which `source`, a mapping, has the words.
+
+    `run(function, /, *args, **kwargs)` calls `function(*args, **kwargs)` with the scope bound, and returns what that
+    returns. Raises RequestEndedError after the end.
+
     Attributes: `context`, the RequestContext it is for; `source`, the request's object, a WSGI environ for example, or
     None, as it is after the end; `serial`, a number no other scope of this process ever has; `started`, in seconds on
     the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to, 0 before that; `namespace`, the
