@@ -34,8 +34,8 @@ class Ctx(RequestContext):
     def db(self) -> Iterator[Session]:
         """The request's database session, opened on first use.
 
-        Code that writes also commits, before the answer goes out. When the request ends, however it ends, the session is
-        closed, which rolls back what nobody committed.
+        Code that writes also commits, before the answer goes out. When the request ends, however it ends, the session
+        is closed, which rolls back what nobody committed.
         """
         with sessions() as session:
             yield session

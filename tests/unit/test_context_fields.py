@@ -60,8 +60,9 @@ def test_of_a_deleted_value_that_had_a_default_the_error_says_that_it_was_delete
         del ctx.user
         with pytest.raises(AttributeError) as caught:
             _ = ctx.user
-        text = f"Ctx.user is declared, but has no value in {scope} any more: it was deleted. Assign it before it is read"
-        assert str(caught.value) == text
+        assert str(caught.value) == (
+            f"Ctx.user is declared, but has no value in {scope} any more: it was deleted. Assign it before it is read"
+        )
         assert caught.value.name == "user"
 
 

@@ -61,9 +61,9 @@ class Scope(ScopeBase):
 
     `with ctx.scope(user=u):` makes and enters one; the middleware makes one for each request.
 
-    An integration makes one with `Scope(context, source=None, label="", values={})`. Nothing happens until it is bound or
-    entered; entering it assigns `values`. `source` is the object that it stands for, which it forgets at its end. `label`
-    names it in messages: a text, or the keys under which `source`, a mapping, has the words.
+    An integration makes one with `Scope(context, source=None, label="", values={})`. Nothing happens until it is bound
+    or entered; entering it assigns `values`. `source` is the object that it stands for, which it forgets at its end.
+    `label` names it in messages: a text, or the keys under which `source`, a mapping, has the words.
 
     `run(function, /, *args, **kwargs)` calls `function(*args, **kwargs)` with the scope bound, and returns what that
     returns. Raises RequestEndedError after the end.
