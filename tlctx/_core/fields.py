@@ -38,7 +38,7 @@ class Field:
 
     def __get__(self, context: RequestContext | None, owner: type) -> Any:
         if context is not None:
-            text = f"{owner.__name__}.{self.name} is a field: its values are the requests', and super() finds none"
+            text = f"{owner.__name__}.{self.name} is a field: each request has its own value, and super() finds none"
             raise AttributeError(text, name=self.name, obj=context)
         if self.made_by is not None:
             return self.made_by  # as @dataclass wants it
