@@ -121,7 +121,7 @@ def test_every_public_name_is_in_the_api_reference(module: str) -> None:
 
 
 def test_the_api_reference_says_how_to_make_a_scope_and_to_run_code_in_it() -> None:
-    # Both come from a base class, which MkDocs does not look at.
+    # Both are in a base class, of which the page shows no method.
     base = importlib.import_module("tlctx._core._py.scope").ScopeBase
     described = " ".join(importlib.import_module("tlctx").Scope.__doc__.split())
     parameters = re.search(r"`Scope\((.*?)\)`", described)
