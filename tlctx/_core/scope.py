@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
     from tlctx._core.namespace import Namespace
 
-__all__ = ["Scope", "open_scopes"]
+__all__ = ["Scope", "label_text", "open_scopes"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -90,9 +90,7 @@ class Scope(ScopeBase):
     @property
     def label(self) -> str:
         """What names the request in messages, "GET /notes" for example; empty if nothing does."""
-        words = (self._label,) if isinstance(self._label, str) else self._label
-        # A path comes from the client: no line break of its gets into a log.
-        return " ".join([ascii(word)[1:-1] for word in words if word])[:_LONGEST_LABEL]
+        return label_text(self._label)
 
     def __str__(self) -> str:
         label = self.label
@@ -246,6 +244,13 @@ class Scope(ScopeBase):
 
     def _run_late(self) -> None:
         teardown.run(self._parts, None)
+
+
+def label_text(label: str | tuple[Any, ...]) -> str:
+    """What messages show of a label, a text or its words."""
+    words = (label,) if isinstance(label, str) else label
+    # A path comes from the client: no line break of its gets into a log.
+    return " ".join([ascii(word)[1:-1] for word in words if word])[:_LONGEST_LABEL]
 
 
 def _shares_thread() -> bool:
