@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from tlctx._core import errors, observers, teardown
 from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
+from tlctx._core.labels import label_text, name_of
 from tlctx._core.propagation import attach, detach, namespace_of
 from tlctx._core.threads import thread_name
 from tlctx._core.unleft import close_late, close_left_open, close_unfinished, close_unleft, nearest_leavable
@@ -47,14 +48,10 @@ if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
     from tlctx._core.namespace import Namespace
 
-__all__ = ["Scope", "label_text", "open_scopes"]
+__all__ = ["Scope", "open_scopes"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-_LONGEST_LABEL = 208
-"""Characters of a label that a message shows."""
-
 
 class Scope(ScopeBase):
     """One request's life, from its first value to its last teardown.
@@ -93,8 +90,7 @@ class Scope(ScopeBase):
         return label_text(self._label)
 
     def __str__(self) -> str:
-        label = self.label
-        return f"request #{self.serial} ({label})" if label else f"scope #{self.serial}"
+        return name_of(self.serial, self._label)
 
     def __repr__(self) -> str:
         return f"<{'ended' if self.ended else 'open'} {self}>"
@@ -244,13 +240,6 @@ class Scope(ScopeBase):
 
     def _run_late(self) -> None:
         teardown.run(self._parts, None)
-
-
-def label_text(label: str | tuple[Any, ...]) -> str:
-    """What messages show of a label, a text or its words."""
-    words = (label,) if isinstance(label, str) else label
-    # A path comes from the client: no line break of its gets into a log.
-    return " ".join([ascii(word)[1:-1] for word in words if word])[:_LONGEST_LABEL]
 
 
 def _shares_thread() -> bool:

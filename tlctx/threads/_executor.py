@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from tlctx.lowlevel import copy_scope
+from tlctx.lowlevel import ScopeCopy
 from tlctx.threads._snapshot import DEFAULT, Wrapped, check_contexts, take, wrap_here
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         if type(fn) is Wrapped:
             return super().submit(fn, *args, **kwargs)
         alone = self._tlctx_alone
-        taken = take(self._tlctx_contexts, self._tlctx_variables) if alone is None else copy_scope(alone)
+        taken = take(self._tlctx_contexts, self._tlctx_variables) if alone is None else ScopeCopy.take(alone)
         if taken is None:
             return super().submit(fn, *args, **kwargs)
         return super().submit(taken.run, fn, *args, **kwargs)

@@ -97,7 +97,7 @@ def snapshot(*contexts: RequestContext, contextvars: bool = False) -> Snapshot:
     Raises OutsideRequestError where no request of one of the contexts runs, RequestEndedError in code that its request
     has left behind, TypeError for what is no context.
     """
-    copies = tuple(ScopeCopy(context) for context in check_contexts(contexts or DEFAULT))
+    copies = tuple(copy_scope(context) for context in check_contexts(contexts or DEFAULT))
     return Snapshot(copies, copy_variables() if contextvars else None)
 
 
@@ -109,8 +109,8 @@ def wrap(function: Callable[P, T], /, *contexts: RequestContext, contextvars: bo
 def take(contexts: tuple[RequestContext, ...], contextvars: bool) -> Snapshot | ScopeCopy | None:
     """A snapshot of those contexts of which a request runs here; None where there is nothing to take."""
     if len(contexts) == 1 and not contextvars:
-        return copy_scope(contexts[0])
-    copies = tuple(copy for context in contexts if (copy := copy_scope(context)) is not None)
+        return ScopeCopy.take(contexts[0])
+    copies = tuple(copy for context in contexts if (copy := ScopeCopy.take(context)) is not None)
     if not copies and not contextvars:
         return None
     return Snapshot(copies, copy_variables() if contextvars else None)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
+    from tlctx._core.labels import Label
     from tlctx._core.threads import ThreadRecord
 
 __all__ = ["ScopeBase"]
@@ -284,7 +285,7 @@ class ScopeBase:
             observers.notify_end(self, error)
 
     namespace: Namespace
-    _label: str | tuple[Any, ...]
+    _label: Label
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
     _detach: Callable[[], None]
