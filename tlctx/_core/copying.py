@@ -43,7 +43,7 @@ def _values_of(scope: Scope, use: str) -> dict[str, Any]:
 class JobScope(Scope):
     """A scope that begins with a copy of a request's values; messages name that request.
 
-    Its source are the copies: its own, and those for scopes of other contexts, which begin and end inside it.
+    Its source is the copy, or a tuple of several: those after the first are for scopes that begin and end inside it.
     """
 
     __slots__ = ()
@@ -51,14 +51,14 @@ class JobScope(Scope):
     _close_after = staticmethod(close_after)
 
     def _enter(self) -> None:
-        copies = self.source
+        copy, *others = self.source if isinstance(self.source, tuple) else (self.source,)
         super()._enter()
-        self._fill(copies[0])
-        for copy in copies[1:]:
-            self.enter_context(copy.open())
+        self._fill(copy)
+        for other in others:
+            self.enter_context(other.open())
 
     def _begin(self) -> None:
-        copy = self.source[0]
+        copy = self.source
         self.run_init()
         self._fill(copy)
 
@@ -94,7 +94,7 @@ class ScopeCopy(CopyBase):
 
     def open(self, *others: ScopeCopy) -> Scope:
         """A scope for `with`, on any thread; scopes that begin with `others` begin and end inside it."""
-        return JobScope(self.context, (self, *others), self.origin)
+        return JobScope(self.context, (self, *others) if others else self, self.origin)
 
     def __repr__(self) -> str:
         return f"<copy of {self.origin}>"

@@ -53,6 +53,7 @@ __all__ = ["Scope", "open_scopes"]
 T = TypeVar("T")
 P = ParamSpec("P")
 
+
 class Scope(ScopeBase):
     """One request's life, from its first value to its last teardown.
 

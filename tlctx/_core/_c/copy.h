@@ -172,14 +172,9 @@ make_scope_of(copyobject *self)
         PyErr_SetString(PyExc_TypeError, "a copy has no kind of scope");
         return NULL;
     }
-    PyObject *source = PyTuple_Pack(1, (PyObject *)self);
-    if (source == NULL) {
-        return NULL;
-    }
     Py_INCREF(kind);
-    PyObject *scope = scope_make(st, (PyTypeObject *)kind, self->context, source, self->origin, st->no_values);
+    PyObject *scope = scope_make(st, (PyTypeObject *)kind, self->context, (PyObject *)self, self->origin, st->no_values);
     Py_DECREF(kind);
-    Py_DECREF(source);
     return (scopeobject *)scope;
 }
 

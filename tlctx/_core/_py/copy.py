@@ -47,7 +47,7 @@ class CopyBase:
         The scope ends with the call. Raises what the teardown raises; where the function itself raises, that goes on.
         Both are reported.
         """
-        scope = self._kind(self.context, (self,), self.origin)
+        scope = self._kind(self.context, self, self.origin)
         del self  # so that an error's traceback does not keep the values
         scope.closes_early = True
         result: T = scope.call(_finish, scope._close_after, None, _begin, scope, function, args, kwargs)
