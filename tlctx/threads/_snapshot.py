@@ -41,11 +41,16 @@ class Snapshot:
         Raises what their teardown raises, if the function itself does not.
         """
         call: Callable[..., T] = function
+        copy: ScopeCopy | None = None
         for copy in reversed(self._copies):
             call = functools.partial(copy.run, call)
-        if self._variables is None:
+        if self._variables is not None:  # no two threads can be in one context at the same time
+            call = functools.partial(self._variables.copy().run, call)
+        del self
+        try:
             return call(*args, **kwargs)
-        return self._variables.copy().run(call, *args, **kwargs)  # no two threads can be in one at the same time
+        finally:
+            del call, copy  # so that an error's traceback does not keep the values
 
     def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
         """A function that does what `function` does, in scopes of its own each time that it is called.
