@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from weakref import ref
 
 from tlctx._core.implementation import ScopedIterator
-from tlctx._core.reports import report_dropped_body, report_failed_teardown
+from tlctx._core.reports import close_after, close_reporting, report_dropped_body
 from tlctx._core.teardown import unfinished
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tlctx._core.scope import Scope
 
-__all__ = ["close_after", "wrap_body"]
+__all__ = ["wrap_body"]
 
 # Iterating one of these runs no code of the application. For str and None the server has an answer of its own.
 _INERT = (list, tuple, bytes, str, type(None))
@@ -44,18 +44,18 @@ def wrap_body(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     try:
         if scope.closes_early:
-            _close(scope)
+            close_reporting(scope)
             return body
         if type(body) is GeneratorType:
             return _Body(body, scope)
         if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
-            _close(scope)
+            close_reporting(scope)
             return body
         if isinstance(file_wrapper, type):
             if isinstance(body, file_wrapper):
                 return _hook_file_close(body, scope)
         elif file_wrapper is not None and file_wrapper.has_made(body):
-            _close(scope)  # the server wants back the very object, and there is nothing on it to hook
+            close_reporting(scope)  # the server wants back the very object, and there is nothing on it to hook
             return body
         return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
     except BaseException:
@@ -68,7 +68,7 @@ def _hook_file_close(body: Iterable[bytes], scope: Scope) -> Iterable[bytes]:
     try:
         body.close = closer  # type: ignore[attr-defined]
     except (AttributeError, TypeError):  # it takes no attributes, so nobody would tell us of its end
-        _close(scope)
+        close_reporting(scope)
     return body
 
 
@@ -90,7 +90,7 @@ class _Body(ScopedIterator):
         _close_abandoned(self._scope, self._iterable.close_body)
 
     def _on_close(self) -> None:
-        _close(self._scope)
+        close_reporting(self._scope)
 
     def _on_close_error(self, error: BaseException) -> None:
         close_after(error, self._scope)
@@ -190,25 +190,7 @@ def _nothing() -> None: ...
 
 
 def _close_after_body(_: object, scope: Scope, __: None) -> None:
-    _close(scope)
-
-
-def _close(scope: Scope, error: BaseException | None = None) -> None:
-    """End the scope; what its teardown raises is reported and goes on to the server."""
-    try:
-        scope.close(error)
-    except BaseException as raised:
-        if scope.ended:  # or it has not run yet, because no stack was left
-            report_failed_teardown(scope, raised)
-        raise
-
-
-def close_after(error: BaseException, scope: Scope) -> None:
-    """End a scope whose code raised `error`, which goes on to the server whatever the teardown does."""
-    try:
-        _close(scope, error)
-    except Exception:  # noqa: BLE001  # it was reported
-        return
+    close_reporting(scope)
 
 
 def _close_dropped(scope: Scope, close: Any) -> None:
@@ -224,6 +206,6 @@ def _close_abandoned(scope: Scope, close: Any) -> None:
     if callable(close):
         scope.callback(close)  # so it runs first, and what it raises is reported with the rest
     try:
-        _close(scope)
+        close_reporting(scope)
     except BaseException:  # noqa: BLE001  # it was reported
         return

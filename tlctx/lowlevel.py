@@ -20,22 +20,25 @@ A framework that hands its answers over as iterables of its own says with `close
 
 from __future__ import annotations
 
-from tlctx._core.copying import assigned_values
+from tlctx._core.copying import ScopeCopy, assigned_values, copy_scope
 from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
 from tlctx._core.implementation import bound
 from tlctx._core.observers import Observer, add_observer, remove_observer
-from tlctx._core.propagation import propagate
+from tlctx._core.propagation import copy_variables, propagate
 from tlctx._core.reports import report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
 __all__ = [
     "Observer",
     "Scope",
+    "ScopeCopy",
     "add_observer",
     "assigned_values",
     "bound",
     "close_early",
+    "copy_scope",
+    "copy_variables",
     "explanations",
     "open_scopes",
     "propagate",

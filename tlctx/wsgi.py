@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tlctx._bodies import close_after, wrap_body
+from tlctx._bodies import wrap_body
 from tlctx._core.context import RequestContext
+from tlctx._core.reports import close_after
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import tlctx
 import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
-CORE = ["errors", "threads", "namespace", "flows", "observers", "teardown", "_py.attributes", "_py.local", "_py.ending",
-        "_py.scope", "_py.body", "_py.bound", "implementation", "propagation", "reports", "unleft", "scope", "copying",
+CORE = ["errors", "threads", "namespace", "flows", "observers", "teardown", "labels", "_py.attributes", "_py.local", "_py.ending",
+        "_py.scope", "_py.body", "_py.bound", "_py.copy", "implementation", "propagation", "reports", "unleft", "scope", "copying",
         "early", "annotations", "methods", "missing", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
@@ -147,8 +147,8 @@ def test_the_checkout_has_what_the_layout_lists_and_nothing_else() -> None:
 def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
-        "threads.py", "logs.py", "headers.py",
+        "threads", "logs.py", "headers.py",
         "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
-        "leftovers",
+        "leftovers", "sqlalchemy.py",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed

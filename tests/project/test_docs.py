@@ -112,7 +112,13 @@ def test_the_navigation_names_every_page_and_no_other() -> None:
     assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
 
 
-@pytest.mark.parametrize("module", ["tlctx", "tlctx.flask", "tlctx.lowlevel"])
+MODULES = [
+    "tlctx", "tlctx.flask", "tlctx.lowlevel",
+    "tlctx.threads", "tlctx.threads.gevent", "tlctx.sqlalchemy",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_in_the_api_reference(module: str) -> None:
     check_needs("<!-- needs: flask -->")
     described = described_in(REFERENCE.read_text())

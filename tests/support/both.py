@@ -48,6 +48,7 @@ BOTH = (
     "integrations/test_event_loops.py",
     "integrations/test_greenlets.py",
     "integrations/test_signals.py",
+    "integrations/test_sqlalchemy.py",
 )
 """The files that run on both implementations."""
 TESTS = Path(__file__).resolve().parent.parent

@@ -11,6 +11,7 @@ from tlctx import ContextMiddleware, RequestContext, counters, per_request
 from tlctx._core.implementation import peek_dict, swap_dict
 from tlctx._core.propagation import _attached
 from tlctx.lowlevel import Scope, bound, open_scopes
+from tlctx.threads import snapshot
 
 
 class Boom(Exception):
@@ -235,9 +236,31 @@ def nested_blocks() -> None:
         assert ctx.user == "ann"
 
 
+def a_job() -> None:
+    """A job of a request, on this very thread."""
+    with ctx.scope(user="bob"):
+        snapshot(ctx).run(use_everything)
+        assert ctx.user == "bob"
+
+
+def a_failing_job() -> None:
+    with ctx.scope(user="bob"):
+        snapshot(ctx).run(error_with_teardown, None, None)
+
+
+def a_job_in_a_block() -> None:
+    with ctx.scope(user="bob"):
+        with snapshot(ctx).scope():
+            use_everything()
+        assert ctx.user == "bob"
+
+
+BLOCKS = (
+    dropped_stream, a_bound_scope, a_block, a_failing_block, nested_blocks, a_job, a_failing_job, a_job_in_a_block,
+)  # fmt: skip
 RUNS: dict[str, Callable[[], None]] = {
     **{app.__name__: lambda app=app: serve(app) for app in APPS},  # type: ignore[misc]
-    **{block.__name__: block for block in (dropped_stream, a_bound_scope, a_block, a_failing_block, nested_blocks)},
+    **{block.__name__: block for block in BLOCKS},
 }
 
 

@@ -8,6 +8,7 @@ In reading order; each module imports only those above it, and the standard libr
     flows            which coroutine or greenlet runs here, where several share a thread
     observers        who is told when a scope begins and ends
     teardown         what runs at a scope's end
+    labels           what names a request in messages
     implementation   picks the C accelerator or the pure-Python implementation of what follows
         _py, _c          attributes.py         what decides about an attribute beside a thread's dict
                          local.py, local.h     the thread-local
@@ -15,6 +16,7 @@ In reading order; each module imports only those above it, and the standard libr
                          scope.py, scope.h     a scope's way onto a thread and off it
                          body.py, body.h       a body that is run in a scope
                          bound.py, bound.h     a block of code in which a scope is bound
+                         copy.py, copy.h       a copy of a request's values, and code that is run with it
     propagation      how coroutines see a scope: a context variable
     reports          log lines and counters of requests that did not end as they should
     unleft           scopes that were entered by hand and never left

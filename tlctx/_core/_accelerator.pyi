@@ -2,6 +2,7 @@
 
 from tlctx._core._py.body import ScopedIterator as ScopedIterator
 from tlctx._core._py.bound import bound as bound
+from tlctx._core._py.copy import CopyBase as CopyBase
 from tlctx._core._py.local import local as local
 from tlctx._core._py.local import peek_dict as peek_dict
 from tlctx._core._py.local import swap_dict as swap_dict

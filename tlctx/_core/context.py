@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
-from tlctx._core.fields import declare_fields, declared_names, defaults_of, run_init_in_scopes
+from tlctx._core.fields import check_not_copied, declare_fields, declared_names, defaults_of, run_init_in_scopes
 from tlctx._core.implementation import local, swap_dict
 from tlctx._core.methods import check_assignable, guard_methods, refuse_hidden_methods
 from tlctx._core.missing import missing_attribute, undeclared_name
@@ -12,7 +12,7 @@ from tlctx._core.propagation import attached_namespace, namespace_of
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from tlctx._core.fields import Field
@@ -41,7 +41,8 @@ class RequestContext(_Local):
     the constructor's arguments. Make one instance, at module level, and give it to ContextMiddleware.
 
     `class Ctx(RequestContext, strict=True)` refuses names that it doesn't declare, with an AttributeError where one is
-    assigned. Its subclasses do so too, unless they say `strict=False`.
+    assigned. Its subclasses do so too, unless they say `strict=False`. `not_copied=["socket"]` names what a copy of a
+    request leaves out, for another thread say: the field begins there as in any scope.
 
     Where no request runs, reading or writing is an OutsideRequestError. Raises TypeError, when the class is made, for a
     mutable default, and for a field or another attribute with the name of a method.
@@ -53,8 +54,9 @@ class RequestContext(_Local):
     _local__declared: ClassVar[frozenset[str]] = frozenset()
     _local__defaults: ClassVar[dict[str, Any] | Defaults] = {}
     _local__strict: ClassVar[bool] = False
+    _local__not_copied: ClassVar[frozenset[str]] = frozenset()
 
-    def __init_subclass__(cls, *, strict: bool | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, strict: bool | None = None, not_copied: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         guard_methods(cls)
         cls._local__fields = declare_fields(cls)
@@ -63,6 +65,7 @@ class RequestContext(_Local):
             cls._local__strict = strict
         cls._local__declared = declared_names(cls)
         cls._local__defaults = defaults_of(cls)
+        cls._local__not_copied = check_not_copied(cls, not_copied)
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         run_init_in_scopes(cls)

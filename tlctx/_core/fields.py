@@ -14,9 +14,11 @@ from tlctx._core.namespace import Defaults, Namespace, StrictNamespace
 from tlctx._core.scope import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tlctx._core.context import RequestContext
 
-__all__ = ["Field", "declare_fields", "declared_names", "defaults_of", "run_init_in_scopes"]
+__all__ = ["Field", "check_not_copied", "declare_fields", "declared_names", "defaults_of", "run_init_in_scopes"]
 
 _UNSET: Any = object()
 _PLAIN: Any = dataclasses.field()
@@ -77,6 +79,20 @@ def defaults_of(cls: Any) -> dict[str, Any] | Defaults:
     if not factories and not cls._local__strict:
         return defaults
     return Defaults(defaults, factories, StrictNamespace if cls._local__strict else Namespace)
+
+
+def check_not_copied(cls: Any, names: Iterable[str]) -> frozenset[str]:
+    """The names of the values that no copy of a request has: `names`, and those of the bases.
+
+    Raises TypeError for one that the class does not declare.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"not_copied of {cls.__name__} has to be several names, in a list: not_copied=[{names!r}]")
+    inherited = [base._local__not_copied for base in cls.__mro__ if hasattr(base, "_local__not_copied")]
+    own = frozenset(names)
+    for name in own - cls._local__declared:
+        raise TypeError(f"not_copied of {cls.__name__} names {name!r}, which the class does not declare")
+    return own.union(*inherited)
 
 
 def _add_own_fields(base: type, fields: dict[str, Field], *, mixin: bool) -> None:

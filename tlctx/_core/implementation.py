@@ -3,7 +3,17 @@
 import os
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "ScopeBase", "ScopedIterator", "bound", "local", "nearest_open", "peek_dict", "swap_dict"]
+__all__ = [
+    "IMPLEMENTATION",
+    "CopyBase",
+    "ScopeBase",
+    "ScopedIterator",
+    "bound",
+    "local",
+    "nearest_open",
+    "peek_dict",
+    "swap_dict",
+]
 
 
 def _is_accelerated() -> bool:
@@ -21,11 +31,21 @@ _accelerated = _is_accelerated()
 if TYPE_CHECKING or not _accelerated:
     from tlctx._core._py.body import ScopedIterator
     from tlctx._core._py.bound import bound
+    from tlctx._core._py.copy import CopyBase
     from tlctx._core._py.local import local, peek_dict, swap_dict
     from tlctx._core._py.scope import ScopeBase
     from tlctx._core.namespace import nearest_open
 else:
-    from tlctx._core._accelerator import ScopeBase, ScopedIterator, bound, local, nearest_open, peek_dict, swap_dict
+    from tlctx._core._accelerator import (
+        CopyBase,
+        ScopeBase,
+        ScopedIterator,
+        bound,
+        local,
+        nearest_open,
+        peek_dict,
+        swap_dict,
+    )
 
 IMPLEMENTATION: Final = "c" if _accelerated else "python"
 """The implementation in use, by its language. `TLCTX_PURE_PYTHON=1` in the environment selects "python"."""

@@ -66,12 +66,17 @@ class per_request(Generic[T]):
         if not isinstance(context, RequestContext):
             raise TypeError(f"per_request {self.name!r} needs a RequestContext, not {type(context).__name__}")
         namespace = namespace_of(context).check(f"reading {self.name!r}")
-        make = partial(self._make, context)  # no closure, as in ThreadRecord.register()
         scope = cast("Scope", namespace.scope)
-        value = scope._made[self.name] = once(scope.serial, self.name, namespace, make)
-        return cast("T", value)
+        make = partial(self._make, context, scope)  # no closure, as in ThreadRecord.register()
+        return cast("T", once(scope.serial, self.name, namespace, make))
 
-    def _make(self, context: RequestContext) -> Any:
+    def _make(self, context: RequestContext, scope: Scope) -> Any:
+        value = self._value(context)
+        scope._check_open(f"writing {self.name!r}")
+        scope._made[self.name] = value  # noted before a thread that copies the values can see it
+        return value
+
+    def _value(self, context: RequestContext) -> Any:
         if not self._generates:
             return self.method(context)
         scope = context._local__scope("entering a context manager")

@@ -13,7 +13,7 @@ import functools
 import sys
 import threading
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING
 
 from tlctx._core.flows import outermost_coroutine
@@ -22,12 +22,13 @@ from tlctx._core.namespace import Namespace, OutsideNamespace, ended_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextvars import Context
     from types import FrameType
 
     from tlctx._core.context import RequestContext
     from tlctx._core.scope import Scope
 
-__all__ = ["attach", "attached_namespace", "detach", "namespace_of", "propagate"]
+__all__ = ["attach", "attached_namespace", "copy_variables", "detach", "namespace_of", "propagate"]
 
 Attached = tuple["Scope", "FrameType | None"]
 
@@ -58,6 +59,13 @@ def propagate(scope: Scope) -> Iterator[None]:
         yield
     finally:
         detach(scope)
+
+
+def copy_variables() -> Context:
+    """A copy of the current context of `contextvars`, without the scopes that are attached."""
+    copied = copy_context()
+    copied.run(_attached.set, ())
+    return copied
 
 
 def namespace_of(context: RequestContext) -> Namespace:

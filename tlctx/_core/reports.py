@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Count",
     "Counters",
+    "close_after",
+    "close_reporting",
     "counters",
     "report_dropped_body",
     "report_failed_teardown",
@@ -94,3 +96,21 @@ def report_unleft_scope(scope: Scope) -> None:
     """Report that `scope` was entered and never left, and is closed now."""
     _unleft_scopes.add()
     logger.warning("%s: it was entered and never left; it is closed now, %.3f s after it began", str(scope), scope.age)
+
+
+def close_reporting(scope: Scope, error: BaseException | None = None) -> None:
+    """End the scope; what its teardown raises is reported, and raised."""
+    try:
+        scope.close(error)
+    except BaseException as raised:
+        if scope.ended:  # or it has not run yet, because no stack was left
+            report_failed_teardown(scope, raised)
+        raise
+
+
+def close_after(error: BaseException, scope: Scope) -> None:
+    """End a scope whose code raised `error`, which goes on whatever the teardown does."""
+    try:
+        close_reporting(scope, error)
+    except Exception:  # noqa: BLE001  # it was reported
+        return

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from tlctx._core import errors, observers, teardown
 from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
+from tlctx._core.labels import label_text, name_of
 from tlctx._core.propagation import attach, detach, namespace_of
 from tlctx._core.threads import thread_name
 from tlctx._core.unleft import close_late, close_left_open, close_unfinished, close_unleft, nearest_leavable
@@ -51,9 +52,6 @@ __all__ = ["Scope", "open_scopes"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-_LONGEST_LABEL = 208
-"""Characters of a label that a message shows."""
 
 
 class Scope(ScopeBase):
@@ -97,13 +95,10 @@ class Scope(ScopeBase):
     @property
     def label(self) -> str:
         """What names the request in messages, "GET /notes" for example; empty if nothing does."""
-        words = (self._label,) if isinstance(self._label, str) else self._label
-        # A path comes from the client: no line break of its gets into a log.
-        return " ".join([ascii(word)[1:-1] for word in words if word])[:_LONGEST_LABEL]
+        return label_text(self._label)
 
     def __str__(self) -> str:
-        label = self.label
-        return f"request #{self.serial} ({label})" if label else f"scope #{self.serial}"
+        return name_of(self.serial, self._label)
 
     def __repr__(self) -> str:
         return f"<{'ended' if self.ended else 'open'} {self}>"

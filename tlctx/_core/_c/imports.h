@@ -60,6 +60,7 @@ import_objects(state *st)
         || (st->attached = attribute_of("tlctx._core.namespace", "ATTACHED")) == NULL
         || (st->in_coroutine = attribute_of("tlctx._core.flows", "in_coroutine")) == NULL
         || (st->in_unpatched_greenlet = attribute_of("tlctx._core.flows", "in_unpatched_greenlet")) == NULL
+        || (st->origin_type = (PyTypeObject *)attribute_of("tlctx._core.labels", "Origin")) == NULL
         || (st->no_values = attribute_of("tlctx._core.namespace", "NO_VALUES")) == NULL
         || (st->observers = attribute_of("tlctx._core.observers", "active")) == NULL
         || (st->unfinished = attribute_of("tlctx._core.teardown", "unfinished")) == NULL

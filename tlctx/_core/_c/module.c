@@ -75,6 +75,7 @@
 #include "body_end.h"
 #include "body.h"
 #include "bound.h"
+#include "copy.h"
 #include "imports.h"
 
 static implobject *
@@ -161,7 +162,8 @@ module_exec(PyObject *module)
         || (st->local_type = add_type(module, &local_spec)) == NULL
         || (st->scope_type = add_type(module, &scope_spec)) == NULL
         || (st->iterator_type = add_type(module, &iterator_spec)) == NULL
-        || (st->bound_type = add_type(module, &bound_spec)) == NULL) {
+        || (st->bound_type = add_type(module, &bound_spec)) == NULL
+        || (st->copy_type = add_type(module, &copy_spec)) == NULL) {
         return -1;
     }
     st->default_make_dict = Py_XNewRef(class_attribute(st->local_type, st->str_make_dict));

@@ -260,7 +260,7 @@ static PyMemberDef scope_members[] = {
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},
     {"_error", T_OBJECT, offsetof(scopeobject, error), 0, NULL},
     {"_in_loop", T_BOOL, offsetof(scopeobject, in_loop), 0, NULL},
-    {"_label", T_OBJECT, offsetof(scopeobject, label), READONLY, NULL},
+    {"_label", T_OBJECT, offsetof(scopeobject, label), 0, NULL},
     {"_resume", T_OBJECT, offsetof(scopeobject, resume), 0, NULL},
     {"_values", T_OBJECT, offsetof(scopeobject, values), READONLY, NULL},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(scopeobject, weakrefs), READONLY, NULL},

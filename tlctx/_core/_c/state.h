@@ -6,10 +6,12 @@
 #define STRINGS(each) \
     each(str_asyncio, "asyncio") \
     each(str_attribute_error, "_local__attribute_error") \
+    each(str_begin, "_begin") \
     each(str_check, "check") \
     each(str_class, "__class__") \
     each(str_clear, "clear") \
     each(str_close, "close") \
+    each(str_close_after, "_close_after") \
     each(str_close_left_open, "_close_left_open") \
     each(str_close_late, "_close_late") \
     each(str_close_unfinished, "_close_unfinished") \
@@ -20,15 +22,18 @@
     each(str_empty, "") \
     each(str_end, "end") \
     each(str_enter, "_enter") \
+    each(str_finish, "_finish") \
     each(str_get, "get") \
     each(str_ident, "ident") \
     each(str_init_subclass, "__init_subclass__") \
     each(str_key, "key") \
+    each(str_kind, "_kind") \
     each(str_leave, "leave") \
     each(str_local, "local") \
     each(str_make_dict, "_local__make_dict") \
     each(str_make_namespace, "make_namespace") \
     each(str_name, "name") \
+    each(str_not_copied, "_local__not_copied") \
     each(str_obj, "obj") \
     each(str_on_close, "_on_close") \
     each(str_on_close_error, "_on_close_error") \
@@ -39,6 +44,7 @@
     each(str_run_late, "_run_late") \
     each(str_running_loop, "_get_running_loop") \
     each(str_scope, "scope") \
+    each(str_take, "_take") \
     each(str_attach, "_attach") \
     each(str_curio, "curio") \
     each(str_detach, "_detach") \
@@ -55,7 +61,9 @@
     each(scope_type) \
     each(iterator_type) \
     each(bound_type) \
+    each(copy_type) \
     each(namespace_type) \
+    each(origin_type)             /* of the labels of scopes that were copied */ \
     each(strict_type)             /* of the namespaces that take declared names alone */ \
     each(ended_type)
 #define OBJECTS(each) \
@@ -152,6 +160,13 @@ typedef struct {
     scopeobject *scope;
     char exhausted;               /* it was read to its end */
 } iteratorobject;
+
+/* CopyBase */
+typedef struct {
+    PyObject_HEAD
+    PyObject *context, *origin;
+    PyObject *values;             /* a dict */
+} copyobject;
 
 /* bound */
 typedef struct {

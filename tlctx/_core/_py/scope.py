@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
+    from tlctx._core.labels import Label
     from tlctx._core.threads import ThreadRecord
 
 __all__ = ["ScopeBase"]
@@ -67,10 +68,10 @@ class ScopeBase:
         self.serial = _next_serial()
         self.started = monotonic()
         self.thread, self.source = 0, source
-        if len(label) == 2 and type(label) is tuple:
+        if type(label) is tuple and len(label) == 2:
             self._label = source.get(label[0]), source.get(label[1])
         else:
-            self._label = label if isinstance(label, str) else tuple(map(source.get, label))
+            self._label = label if type(label) is not tuple else tuple(map(source.get, label))
         self._values = values
         defaults = type(context)._local__defaults
         if type(defaults) is dict:
@@ -284,7 +285,7 @@ class ScopeBase:
             observers.notify_end(self, error)
 
     namespace: Namespace
-    _label: str | tuple[Any, ...]
+    _label: Label
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
     _detach: Callable[[], None]
