@@ -3,7 +3,20 @@
 import os
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["IMPLEMENTATION", "ScopeBase", "ScopedIterator", "bound", "local", "nearest_open", "peek_dict", "swap_dict"]
+__all__ = [
+    "IMPLEMENTATION",
+    "ScopeBase",
+    "ScopedIterator",
+    "attach",
+    "attached_namespace",
+    "bound",
+    "detach",
+    "local",
+    "namespace_of",
+    "nearest_open",
+    "peek_dict",
+    "swap_dict",
+]
 
 
 def _is_accelerated() -> bool:
@@ -19,13 +32,27 @@ def _is_accelerated() -> bool:
 _accelerated = _is_accelerated()
 
 if TYPE_CHECKING or not _accelerated:
+    from tlctx._core._py.attached import attach, detach, namespace_of
     from tlctx._core._py.body import ScopedIterator
     from tlctx._core._py.bound import bound
     from tlctx._core._py.local import local, peek_dict, swap_dict
     from tlctx._core._py.scope import ScopeBase
+    from tlctx._core.attached import attached_namespace
     from tlctx._core.namespace import nearest_open
 else:
-    from tlctx._core._accelerator import ScopeBase, ScopedIterator, bound, local, nearest_open, peek_dict, swap_dict
+    from tlctx._core._accelerator import (
+        ScopeBase,
+        ScopedIterator,
+        attach,
+        attached_namespace,
+        bound,
+        detach,
+        local,
+        namespace_of,
+        nearest_open,
+        peek_dict,
+        swap_dict,
+    )
 
 IMPLEMENTATION: Final = "c" if _accelerated else "python"
 """The implementation in use, by its language. `TLCTX_PURE_PYTHON=1` in the environment selects "python"."""
