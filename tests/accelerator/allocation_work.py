@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from support.helpers import start_nothing
 
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope, per_request
-from tlctx._core.implementation import swap_dict
+from tlctx._core.implementation import attach, swap_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,9 @@ ctx: Any = Ctx()
 strict: Any = Strict()
 kept: Any = tlctx.local()
 special: Any = Special(1)
+in_two_scopes = contextvars.copy_context()
+for used in (strict, ctx):  # here, as setting a context variable without memory may end CPython
+    in_two_scopes.run(attach, Scope(used))
 
 
 def make_locals() -> None:
@@ -111,6 +115,16 @@ def open_strict_scopes() -> None:
         strict.user = "bob"
         strict.tags = [strict.user]
         assert strict.pop("user") == "bob"
+
+
+def use_attached() -> None:
+    ctx.user = "ann"
+    assert (ctx.user, ctx.get("user"), strict.user) == ("ann", "ann", "nobody")
+    del ctx.user
+
+
+def use_attached_scopes() -> None:
+    in_two_scopes.run(use_attached)
 
 
 def answer_a_list(environ: Any, start_response: Any) -> Any:
@@ -176,6 +190,7 @@ WORK: dict[str, Callable[[], None]] = {
     "bind_by_hand": bind_by_hand,
     "open_scopes_by_with": open_scopes_by_with,
     "open_strict_scopes": open_strict_scopes,
+    "use_attached_scopes": use_attached_scopes,
     **{
         app.__name__: served(app)
         for app in (

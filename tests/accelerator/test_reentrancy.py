@@ -137,3 +137,74 @@ def test_a_body_that_drops_its_iterable_while_it_looks_up_the_close_of_that_does
         TLCTX_PURE_PYTHON="",  # its scopes are those of the C accelerator
     )
     assert asked == "close of Iterable\n"
+
+
+def test_a_scope_that_ends_while_another_is_attached_does_no_harm() -> None:
+    """Up to CPython 3.11 an allocation may collect, and what the collector runs may end a scope that is attached."""
+    survived = run_program(
+        """
+        import gc, tlctx
+        from tlctx._core.attached import attached_scopes
+        from tlctx._core.propagation import attach, detach
+        from tlctx.lowlevel import Scope
+
+        kept, now = [], {}
+
+        def end_some(phase, info):
+            if phase == "start" and now.pop("armed", False):
+                for scope in now["ending"]:
+                    scope.close()
+
+        gc.disable()
+        gc.collect()
+        gc.callbacks.append(end_some)
+        for allocations in range(8):
+            scopes = [Scope(tlctx.ctx) for _ in range(30)]  # no tuple of that size is used again
+            for scope in scopes[:-1]:
+                attach(scope)
+            kept += [(number, allocations) for number in range(3000)]  # as above
+            now.update(ending=scopes[1:3], armed=True)
+            gc.set_threshold(gc.get_count()[0] + allocations)
+            gc.enable()
+            attach(scopes[-1])
+            gc.disable()
+            now.pop("armed", None)
+            for scope in scopes[1:3]:
+                scope.close()
+            detach(scopes[0])
+            assert [pair[0] for pair in attached_scopes.get()] == scopes[:2:-1], allocations
+            for scope in scopes:
+                scope.close()
+            detach(scopes[0])
+            assert attached_scopes.get() == ()
+        gc.callbacks.clear()
+        print("survived")
+        """,
+        TLCTX_PURE_PYTHON="",
+    )
+    assert survived == "survived\n"
+
+
+@pytest.mark.parametrize("odd", ["None", "[]", "(5,)", "((), ())", "((1, 2),)", "((scope, None, None), (scope,))"])
+def test_what_is_no_tuple_of_scopes_in_the_context_variable_is_refused_or_left_out(odd: str) -> None:
+    survived = run_program(
+        f"""
+        import tlctx
+        from tlctx._core.attached import attached_scopes
+        from tlctx._core.implementation import attach, detach
+        from tlctx.lowlevel import Scope
+
+        scope = Scope(tlctx.ctx)
+        for use in (lambda: tlctx.ctx.user, lambda: setattr(tlctx.ctx, "user", 1), lambda: attach(scope),
+                    lambda: detach(scope)):
+            attached_scopes.set({odd})
+            try:
+                use()
+            except (AttributeError, TypeError, ValueError):
+                pass
+        print("survived")
+        """,
+        PYTHONMALLOC="debug",
+        TLCTX_PURE_PYTHON="",
+    )
+    assert survived == "survived\n"

@@ -87,9 +87,9 @@ class Job:
     """About how long it takes, for the progress bar."""
 
 
-def statement(code: str, subject: Any) -> Run:
-    """Runs `code` in a loop, in which `o` is the subject."""
-    return timeit.Timer(code, "o = subject", globals={"subject": subject}).timeit
+def statement(code: str, subject: Any, **names: Any) -> Run:
+    """Runs `code` in a loop, in which `o` is the subject, and may use `names`."""
+    return timeit.Timer(code, "o = subject", globals={"subject": subject, **names}).timeit
 
 
 def calling(function: Callable[[], object], clock: Callable[[], float] = timeit.default_timer) -> Run:

@@ -31,6 +31,9 @@ EXPECTED = {
         "write an attribute": LOCALS,
         "write and delete an attribute": LOCALS,
         "read a context's field": ["threading.local, in C", "ContextVar", "flask.g"],
+        "read a context's field in a coroutine": ["ContextVar"],
+        "write a context's field in a coroutine": ["ContextVar"],
+        "attach and detach a scope in a coroutine": ["ContextVar"],
     },
     "threads": {
         "first write in a new thread, and its end": [

@@ -14,7 +14,7 @@ from support.contexts import UserCtx, seen
 from support.helpers import in_thread, missing
 
 from tlctx import RequestContext, Scope
-from tlctx._core.propagation import _attached
+from tlctx._core.attached import attached_scopes
 
 
 async def two_turns(ctx: UserCtx, user: str, found: list[str], pause: Callable[[], Any]) -> None:
@@ -224,7 +224,7 @@ def test_nothing_is_left_of_an_async_generator_that_the_loop_closes_in_another_t
 
     def context_of_a_view() -> int:
         with ctx.scope():
-            return len(_attached.get())
+            return len(attached_scopes.get())
 
     async def main() -> int:
         for _ in range(20):

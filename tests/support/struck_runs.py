@@ -8,8 +8,8 @@ from itertools import count
 from typing import Any
 
 from tlctx import ContextMiddleware, RequestContext, counters, per_request
+from tlctx._core.attached import attached_scopes
 from tlctx._core.implementation import peek_dict, swap_dict
-from tlctx._core.propagation import _attached
 from tlctx.lowlevel import Scope, bound, open_scopes
 from tlctx.threads import snapshot
 
@@ -269,7 +269,7 @@ def find_faults() -> list[str]:
     found = []
     if peek_dict(ctx) is not None:
         found.append(f"the thread has {peek_dict(ctx)!r}")
-    if _attached.get():
+    if attached_scopes.get():
         found.append("a scope is attached")
     if open_scopes():
         found.append(f"open: {open_scopes()}")
@@ -296,6 +296,6 @@ def find_faults_after_the_next() -> list[str]:
 def clean() -> None:
     """Forget what a run has left."""
     swap_dict(ctx, None)
-    _attached.set(())
+    attached_scopes.set(())
     for scope in open_scopes():
         scope.close()

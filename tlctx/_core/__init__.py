@@ -6,18 +6,20 @@ In reading order; each module imports only those above it, and the standard libr
     threads          which thread runs here, and when it has ended
     namespace        the dict of one request's values, and those that refuse: ended, or outside a request
     flows            which coroutine or greenlet runs here, where several share a thread
+    attached         the context variable with the scopes that coroutines run in
     observers        who is told when a scope begins and ends
     teardown         what runs at a scope's end
     labels           what names a request in messages
     implementation   picks the C accelerator or the pure-Python implementation of what follows
-        _py, _c          attributes.py         what decides about an attribute beside a thread's dict
-                         local.py, local.h     the thread-local
-                         ending.py, ending.h   which call closes a scope
-                         scope.py, scope.h     a scope's way onto a thread and off it
-                         body.py, body.h       a body that is run in a scope
-                         bound.py, bound.h     a block of code in which a scope is bound
-                         copy.py, copy.h       a copy of a request's values, and code that is run with it
-    propagation      how coroutines see a scope: a context variable
+        _py, _c          attributes.py            what decides about an attribute beside a thread's dict
+                         local.py, local.h        the thread-local
+                         ending.py, ending.h      which call closes a scope
+                         scope.py, scope.h        a scope's way onto a thread and off it
+                         body.py, body.h          a body that is run in a scope
+                         bound.py, bound.h        a block of code in which a scope is bound
+                         attached.py, attached.h  how a scope is attached, and what a context reads from
+                         copy.py, copy.h          a copy of a request's values, and code that is run with it
+    propagation      how coroutines see a scope: the block in which one is attached
     reports          log lines and counters of requests that did not end as they should
     unleft           scopes that were entered by hand and never left
     scope            Scope: one request's life

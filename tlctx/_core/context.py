@@ -55,6 +55,7 @@ class RequestContext(_Local):
     _local__defaults: ClassVar[dict[str, Any] | Defaults] = {}
     _local__strict: ClassVar[bool] = False
     _local__not_copied: ClassVar[frozenset[str]] = frozenset()
+    _local__make_dict: ClassVar[Any] = attached_namespace
 
     def __init_subclass__(cls, *, strict: bool | None = None, not_copied: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -143,9 +144,6 @@ class RequestContext(_Local):
         if namespace.scope is None:
             return f"<{type(self).__name__} outside a request>"
         return f"<{type(self).__name__} in {namespace.scope}: {', '.join(namespace) or 'nothing set'}>"
-
-    def _local__make_dict(self) -> dict[str, Any]:
-        return attached_namespace(self)
 
     def _local__attribute_error(self, error: AttributeError, namespace: Any) -> AttributeError:
         return missing_attribute(type(self), str(error.name), namespace)

@@ -25,9 +25,7 @@ _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_A
 
 def in_coroutine() -> bool:
     """Whether an event loop runs on this thread."""
-    asyncio = _modules.get("asyncio")
-    get_running_loop = getattr(asyncio, "_get_running_loop", None)  # missing while another thread imports it
-    if get_running_loop is not None and get_running_loop() is not None:
+    if _asyncio_runs():
         return True
     return ("trio" in _modules or "curio" in _modules) and has_coroutine_frame()
 
@@ -47,9 +45,9 @@ def outermost_coroutine() -> FrameType | None:
 
     asyncio and trio do. curio does on request, and of an event loop that nobody knows nothing can be told.
     """
-    asyncio, trio = _modules.get("asyncio"), _modules.get("trio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
+    if _asyncio_runs():
         return None
+    trio = _modules.get("trio")
     if trio is not None and _runs(trio):
         return None
     frame: FrameType | None = sys._getframe(1)
@@ -58,6 +56,12 @@ def outermost_coroutine() -> FrameType | None:
     while frame is not None and frame.f_back is not None and _is_awaited_by(frame.f_back):
         frame = frame.f_back
     return frame
+
+
+def _asyncio_runs() -> bool:
+    # The function is missing while another thread imports the module.
+    get_running_loop = getattr(_modules.get("asyncio"), "_get_running_loop", None)
+    return get_running_loop is not None and get_running_loop() is not None
 
 
 def _runs(trio: Any) -> bool:

@@ -8,8 +8,12 @@ __all__ = [
     "CopyBase",
     "ScopeBase",
     "ScopedIterator",
+    "attach",
+    "attached_namespace",
     "bound",
+    "detach",
     "local",
+    "namespace_of",
     "nearest_open",
     "peek_dict",
     "swap_dict",
@@ -29,19 +33,25 @@ def _is_accelerated() -> bool:
 _accelerated = _is_accelerated()
 
 if TYPE_CHECKING or not _accelerated:
+    from tlctx._core._py.attached import attach, detach, namespace_of
     from tlctx._core._py.body import ScopedIterator
     from tlctx._core._py.bound import bound
     from tlctx._core._py.copy import CopyBase
     from tlctx._core._py.local import local, peek_dict, swap_dict
     from tlctx._core._py.scope import ScopeBase
+    from tlctx._core.attached import attached_namespace
     from tlctx._core.namespace import nearest_open
 else:
     from tlctx._core._accelerator import (
         CopyBase,
         ScopeBase,
         ScopedIterator,
+        attach,
+        attached_namespace,
         bound,
+        detach,
         local,
+        namespace_of,
         nearest_open,
         peek_dict,
         swap_dict,

@@ -115,16 +115,19 @@ local_get_attribute(PyObject *self, PyObject *name)
     return value;
 }
 
-/* The quick way to a value in the cached dict that no data descriptor comes before. is_plain() comes first: it may run code,
-   and another thread may take the cache over. */
+/* The quick way to a value that no data descriptor comes before, in the cached dict, or in what is attached where the thread
+   is known to have none. is_plain() comes first: it may run code, and another thread may take the cache over. */
 static PyObject *
 local_getattro(PyObject *self, PyObject *name)
 {
     implobject *impl = ((localobject *)self)->impl;
-    if (!is_plain(impl->st, Py_TYPE(self), name) || !impl_is_cached(impl) || impl->dict == NULL) {
+    if (!is_plain(impl->st, Py_TYPE(self), name) || !impl_is_cached(impl)) {
         return local_get_attribute(self, name);
     }
-    PyObject *dict = Py_NewRef(impl->dict);
+    PyObject *dict = impl->dict != NULL ? Py_NewRef(impl->dict) : local_plainly_attached(self);
+    if (dict == NULL) {
+        return PyErr_Occurred() ? NULL : local_get_attribute(self, name);
+    }
     PyObject *value = Py_XNewRef(PyDict_GetItemWithError(dict, name));
     Py_DECREF(dict);
     return value != NULL || PyErr_Occurred() ? value : local_get_attribute(self, name);

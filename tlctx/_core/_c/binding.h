@@ -27,13 +27,6 @@ nearest_open(state *st, PyObject *namespace)
     return namespace;
 }
 
-/* Whether the scope has not ended; one that is being collected, and has no namespace any more, counts as ended. */
-static int
-is_open(scopeobject *self)
-{
-    return self->namespace != NULL && self->namespace != self->impl->st->ended;
-}
-
 /* Raise RequestEndedError for binding the scope. */
 static int
 refuse_ended(scopeobject *self, state *st)

@@ -32,6 +32,10 @@ local_dict(PyObject *self)
     if (impl_get(impl, &dict) < 0 || dict != NULL) {
         return dict;
     }
+    dict = local_plainly_attached(self);
+    if (dict != NULL || PyErr_Occurred()) {
+        return dict;
+    }
     PyObject *hook = look_up_in_class(Py_TYPE(self), st->str_make_dict);
     Py_XDECREF(hook);
     if (hook == st->default_make_dict) {

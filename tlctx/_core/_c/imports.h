@@ -30,6 +30,24 @@ same_shape(PyTypeObject *open, PyTypeObject *ended)
            && open->tp_weaklistoffset == ended->tp_weaklistoffset && open->tp_dealloc == ended->tp_dealloc;
 }
 
+/* Note the flags of the interpreter, if threads don't inherit context variables by them. */
+static int
+look_at_flags(state *st)
+{
+    PyObject *flags = PyDict_GetItemWithError(st->sys, st->str_flags);
+    PyObject *inherit = flags == NULL ? NULL : PyObject_GetAttrString(flags, "thread_inherit_context");
+    int inherits = inherit == NULL ? 0 : PyObject_IsTrue(inherit);
+    Py_XDECREF(inherit);
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            return -1;
+        }
+        PyErr_Clear(); /* as before 3.14 */
+    }
+    st->plain_flags = Py_NewRef(inherits || flags == NULL ? Py_None : flags);
+    return 0;
+}
+
 /* The interpreter's own threading.local; None if gevent's has been put in its place already. */
 static PyObject *
 plain_local(void)
@@ -41,6 +59,27 @@ plain_local(void)
     return kind;
 }
 
+/* What attaching a scope needs. */
+static int
+import_attached(state *st)
+{
+    PyObject *sys = PyImport_ImportModule("sys");
+    st->sys = sys == NULL ? NULL : Py_NewRef(PyModule_GetDict(sys));
+    Py_XDECREF(sys);
+    if (st->sys == NULL
+        || (st->attached_scopes = attribute_of("tlctx._core.attached", "attached_scopes")) == NULL
+        || (st->attached_namespace = attribute_of("tlctx._core.attached", "attached_namespace")) == NULL
+        || (st->start_threads = attribute_of("tlctx._core.attached", "start_threads_without_scopes")) == NULL
+        || (st->outermost_coroutine = attribute_of("tlctx._core.flows", "outermost_coroutine")) == NULL) {
+        return -1;
+    }
+    if (!PyContextVar_CheckExact(st->attached_scopes)) {
+        PyErr_SetString(PyExc_TypeError, "tlctx._core.attached.attached_scopes must be a ContextVar");
+        return -1;
+    }
+    return look_at_flags(st);
+}
+
 static int
 import_objects(state *st)
 {
@@ -48,7 +87,7 @@ import_objects(state *st)
     st->threading = threading == NULL ? NULL : Py_NewRef(PyModule_GetDict(threading));
     Py_XDECREF(threading);
     st->modules = Py_NewRef(PyImport_GetModuleDict());
-    if (st->threading == NULL
+    if (st->threading == NULL || import_attached(st) < 0
         || (st->plain_kind = plain_local()) == NULL
         || (st->current_record = attribute_of("tlctx._core.threads", "current_record")) == NULL
         || (st->next_serial = attribute_of("tlctx._core.threads", "next_serial")) == NULL

@@ -36,13 +36,19 @@
 
    7.  `call` and a step hold a reference to the scope and to what they call for as long as that runs.
 
+   What is attached (attached.h)
+
+   8.  Where the thread has no dict, a context reads from the context variable of `_core/attached.py`. The tuple in it never
+       changes, and nothing runs while it is searched. Only the plain case is decided here: the first pair of the context has
+       an open scope and no coroutine. All others are left to the Python code, as is each look at what threads inherit.
+
    Code that runs in the middle
 
-   8.  Any call into Python, an allocation that collects garbage, and the end of any object may run code that uses this very
+   9.  Any call into Python, an allocation that collects garbage, and the end of any object may run code that uses this very
        `local`, or this scope. So a cache entry is installed or exchanged in one go, with no such thing in between, and what
        was displaced is let go of last.
 
-   9.  A signal's handler runs only where Python code runs: in the application's own code, and in what is called in
+   10. A signal's handler runs only where Python code runs: in the application's own code, and in what is called in
        `threads.py`, the hooks and the observers. An exception that it raises there comes back as an error of that call;
        `unbind` then tries once more, so that the scope leaves the thread all the same.
 
@@ -63,10 +69,11 @@
 #include "impl.h"
 #include "names.h"
 #include "classes.h"
+#include "flows.h"
+#include "attached.h"
 #include "dicts.h"
 #include "attributes.h"
 #include "local.h"
-#include "flows.h"
 #include "namespace.h"
 #include "binding.h"
 #include "ending.h"
@@ -111,6 +118,16 @@ module_peek_dict(PyObject *module, PyObject *owner)
 }
 
 static PyObject *
+module_namespace_of(PyObject *module, PyObject *context)
+{
+    PyObject *namespace = module_peek_dict(module, context);
+    if (namespace == Py_None) {
+        Py_SETREF(namespace, attached_namespace(PyModule_GetState(module), context));
+    }
+    return namespace;
+}
+
+static PyObject *
 module_nearest_open(PyObject *module, PyObject *namespace)
 {
     PyObject *found = nearest_open(PyModule_GetState(module), namespace);
@@ -124,6 +141,14 @@ static PyMethodDef module_methods[] = {
      "The running thread's dict in `owner`, a `local`, or None: unlike attribute access it makes none."},
     {"nearest_open", module_nearest_open, METH_O,
      "The nearest namespace whose scope is open, from this one down through those that scopes displaced."},
+    {"namespace_of", module_namespace_of, METH_O,
+     "What `context` reads from here and now: a scope's namespace, or one that refuses any use."},
+    {"attached_namespace", module_attached_namespace, METH_O,
+     "What `context` reads from where no scope is bound to the thread."},
+    {"attach", module_attach, METH_O,
+     "Have what is started from here on see `scope`, until `detach`.\n\nRaises TypeError for what is no Scope."},
+    {"detach", module_detach, METH_O,
+     "Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended."},
     {NULL},
 };
 

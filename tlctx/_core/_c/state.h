@@ -4,6 +4,7 @@
 
 /* The names that are looked up, each made once. */
 #define STRINGS(each) \
+    each(str_flags, "flags") \
     each(str_asyncio, "asyncio") \
     each(str_attribute_error, "_local__attribute_error") \
     each(str_begin, "_begin") \
@@ -82,6 +83,12 @@
     each(in_unpatched_greenlet) \
     each(attached)                /* what bind() returns where it attached the scope */ \
     each(notify_end) \
+    each(attached_scopes)         /* the context variable */ \
+    each(attached_namespace)      /* the Python code that reads it */ \
+    each(outermost_coroutine) \
+    each(start_threads)           /* start_threads_without_scopes */ \
+    each(sys)                     /* the dict of the module */ \
+    each(plain_flags)             /* a sys.flags by which threads inherit no context variables; None: there is none */ \
     each(default_make_dict) \
     each(default_attribute_error) \
     each(spare)                   /* an empty namespace that nobody refers to, or NULL: saves making one a request */ \
