@@ -447,6 +447,38 @@ def test_two_contexts_of_one_request_have_a_scope_each() -> None:
     serve(within(within(app, lambda scope: {"user": "of the other"}, other), lambda scope: {"user": "of the first"}))
 
 
+def test_what_stands_between_the_middlewares_of_two_contexts_sees_that_of_the_outer_one_as_it_sends() -> None:
+    other = UserCtx()
+    found: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await answer(send, b"a", b"b")
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        async def send_and_look(message: Any) -> None:
+            found.append((other.user, seen()))
+            await send(message)
+
+        await within(app, lambda scope: {"user": "inner"})(scope, receive, send_and_look)
+
+    serve(within(between, lambda scope: {"user": "outer"}, other))
+    assert [user for user, _ in found] == ["outer"] * 3
+    assert found[-1] == ("outer", "nothing")
+
+
+def test_a_request_made_in_a_scope_of_its_own_does_not_join_that() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert seen() == "nothing"
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        with ctx.scope(user="by hand"):
+            await within(app)(scope, receive, send)
+            assert ctx.user == "by hand"
+
+    serve(within(outer))
+
+
 # The end
 
 
