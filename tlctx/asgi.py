@@ -133,7 +133,7 @@ async def _receive(scope: Scope, receive: Receive) -> Message:
 
 
 def _send(scope: Scope, send: Send, message: Message) -> Awaitable[None]:
-    """The server's `send`. Where the request's code has called `close_early`, the scope ends before the answer begins."""
+    """The server's `send`. Where the request has called `close_early`, the scope ends before the answer begins."""
     if message["type"] == "http.response.start":
         return _close_and_send(scope, send, message) if scope.closes_early else send(message)
     return send(message) if message.get("more_body") else _send_detached(scope, send, message)

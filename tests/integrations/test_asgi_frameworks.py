@@ -1,4 +1,4 @@
-"""tlctx.asgi under Starlette, FastAPI and Quart: whatever they run for a request sees its scope, and nothing else does."""
+"""tlctx.asgi under Starlette, FastAPI and Quart: what they run for a request sees its scope, and nothing else does."""
 
 from __future__ import annotations
 
