@@ -132,6 +132,7 @@ def more_servers(session: nox.Session) -> None:
     """Run every fault on the servers of event loops, and in Apache; `-- -m servers` adds their naive controls."""
     session.install("-e", ".[test]", *group("more_servers"))
     pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
+    pytest(session, "-m", "control", "-k", "not (uvloop or trio)", "tests/servers/test_asgi_faults.py")
 
 
 @nox.session(python=PYTHONS)

@@ -25,7 +25,7 @@ from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
 from tlctx._core.implementation import bound
 from tlctx._core.observers import Observer, add_observer, remove_observer
-from tlctx._core.propagation import copy_variables, propagate
+from tlctx._core.propagation import copy_variables, detached, propagate
 from tlctx._core.reports import report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
@@ -39,6 +39,7 @@ __all__ = [
     "close_early",
     "copy_scope",
     "copy_variables",
+    "detached",
     "explanations",
     "open_scopes",
     "propagate",

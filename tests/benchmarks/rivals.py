@@ -67,5 +67,6 @@ RIVALS = [
 ]
 DISTRIBUTIONS = [
     "werkzeug", "flask", "asgiref", "gevent", "gunicorn", "opentelemetry-instrumentation-wsgi", "sentry-sdk",
+    "starlette-context", "asgi-correlation-id",
 ]  # fmt: skip
 """Whose versions are part of a result."""

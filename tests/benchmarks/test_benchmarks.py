@@ -50,6 +50,9 @@ EXPECTED = {
         "middleware, stream of 100 chunks": MIDDLEWARE,
         "middleware, file body": MIDDLEWARE,
     },
+    "asgi": {
+        "ASGI middleware, a value written and read": ["starlette-context RawContextMiddleware", "asgi-correlation-id"],
+    },
     "flask": {
         "a Flask request": FLASK,
         "CPU of a Flask request, gunicorn gthread": FLASK,

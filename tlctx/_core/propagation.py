@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import TracebackType
 
+    from tlctx._core.attached import Attached
     from tlctx._core.scope import Scope
 
-__all__ = ["attach", "attached_namespace", "copy_variables", "detach", "namespace_of", "propagate"]
+__all__ = ["attach", "attached_namespace", "copy_variables", "detach", "detached", "namespace_of", "propagate"]
 
 
 class propagate:  # used as a function, as `bound` is
@@ -47,6 +48,28 @@ class propagate:  # used as a function, as `bound` is
         except BaseException:
             detach(self._scope)
             raise
+
+
+class detached:  # used as a function, as `bound` is
+    """A block of code that is not of the request, in which `scope` is detached; what it starts does not see `scope`.
+
+    Afterwards the scope is attached again where it was. An integration runs its server's code in one.
+    """
+
+    __slots__ = ("_attached", "_scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._attached: tuple[Attached, ...] = ()
+
+    def __enter__(self) -> None:
+        self._attached = attached_scopes.get()
+        if self._attached:
+            detach(self._scope)
+
+    def __exit__(self, *_: object) -> None:
+        if self._attached:
+            attached_scopes.set(self._attached)
 
 
 def copy_variables() -> Context:

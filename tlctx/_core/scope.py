@@ -224,6 +224,21 @@ class Scope(ScopeBase):
                 observers.notify_begin(self)
             self._attach()
 
+    def attach(self) -> None:
+        """Make it current for this coroutine and what that starts, until `detach`; leaving it does not close it.
+
+        Raises RuntimeError where a scope is bound to the thread, RequestEndedError after its end.
+        """
+        self._check_open("attaching a scope")
+        if observers.active and not self.thread:
+            self.thread = threading.get_ident()
+            observers.notify_begin(self)
+        self._attach()
+
+    def detach(self) -> None:
+        """Undo `attach`, in any order."""
+        self._detach()
+
     def _attach(self) -> None:
         """Make it current for this coroutine or greenlet. Raises RuntimeError where a scope is bound to the thread."""
         if nearest_open(peek_dict(self.context)) is not None:

@@ -1,0 +1,63 @@
+"""Every fault of ASGI on real servers: afterwards nothing of the request is left, and its teardown ran exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from servers.asgi_faults import FAULTS
+from servers.asgi_table import SERVERS, UVICORN
+from servers.check import violations
+from servers.client import PATIENCE
+from servers.server_table import Server
+from servers.test_faults import IMPATIENT, Record, Shared, check_pair, server_for, skip_as_limit
+from servers.visit import Fault, reason
+
+pytestmark = pytest.mark.servers
+
+PAIRS = [pytest.param(server, fault, id=f"{server}-{fault}") for server in SERVERS for fault in FAULTS]
+
+next_tag = count(1).__next__
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    """The running server, with its middleware: kept while its pairs come one after the other."""
+    running: Shared = {}
+    yield running
+    for server in running.values():
+        server.remove()
+
+
+@pytest.mark.parametrize(("server", "fault"), PAIRS)
+def test_a_request_leaves_nothing_behind(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
+    check_pair(server, fault, "tlctx", record_property)
+    with server_for(server, fault, "tlctx", shared) as running:
+        found = violations(fault, running, f"t{next_tag()}")
+        assert found == [], running.log[-3000:]
+
+
+@pytest.mark.control
+@pytest.mark.parametrize(("server", "fault"), PAIRS)
+def test_what_a_naive_middleware_leaves_behind_is_found(
+    server: Server, fault: Fault, shared: Shared, record_property: Record
+) -> None:
+    check_pair(server, fault, "naive", record_property)
+    leaks, varies = fault.leaks_naively_on(server), reason(fault.naive_varies, server)
+    with server_for(server, fault, "naive", shared) as running:
+        found = violations(fault, running, f"t{next_tag()}", IMPATIENT if leaks or varies else PATIENCE)
+        if varies:
+            skip_as_limit(server, varies, record_property)
+        if leaks:
+            assert found, "a naive middleware came through, so the suite does not see this fault"
+        else:
+            assert found == [], running.log[-3000:]
+
+
+@pytest.mark.control
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if not reason(fault.absent, UVICORN)], ids=str)
+def test_a_middleware_that_never_clears_is_found(fault: Fault, shared: Shared) -> None:
+    UVICORN.check_installed()
+    with server_for(UVICORN, fault, "careless", shared) as running:
+        assert violations(fault, running, f"t{next_tag()}", IMPATIENT)
