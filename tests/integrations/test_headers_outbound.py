@@ -226,3 +226,23 @@ def test_a_shared_async_client_sends_each_task_its_own(ctx: Any, headers: Header
     for number in range(20):
         path = allowed.requests[number].split(b" ")[1].decode()
         assert allowed.headers(number)["x-request-id"] == f"id-{path[1:]}"
+
+
+@pytest.mark.parametrize("kind", ["requests", "httpx"])
+def test_the_next_request_that_a_caller_sends_itself_takes_nothing_to_another_host(
+    kind: str, ctx: Any, headers: Headers, allowed: Wire, other: Wire
+) -> None:
+    outbound = headers.outbound(to=[allowed.host])
+    url = f"{allowed.url}/to/{quote(other.url, safe='')}"
+    with ctx.scope(**CARRIED):
+        if kind == "requests":
+            with requests.Session() as session:
+                session.trust_env = False
+                outbound.install(session)
+                session.send(session.get(url, allow_redirects=False).next)
+        else:
+            with httpx.Client(trust_env=False) as client:
+                outbound.install(client)
+                client.send(client.get(url).next_request)
+    assert allowed.headers()["x-request-id"] == "abc-1"
+    assert not ALL & set(other.headers())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.headers import SPAN_ID, TRACE_ID, TRACEPARENT, ContextApp, HeadersCtx, assigner_removed_after
+from support.helpers import start_nothing
 
 from tlctx import ContextMiddleware
 from tlctx.headers import HeaderCounters, Headers, counters
@@ -85,7 +86,7 @@ def serve_wsgi(headers: Headers, seen: list[Any], received: Any, *, outside: boo
         if outside
         else ContextMiddleware(headers.wsgi(app), headers.ctx)
     )
-    application(environ, lambda *_: None)
+    application(environ, start_nothing)
 
 
 def serve_asgi(headers: Headers, seen: list[Any], received: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from support.headers import FORGED, HeadersCtx, assigner_removed_after
-from support.helpers import in_thread
+from support.helpers import in_thread, start_nothing
 from werkzeug.test import create_environ, run_wsgi_app
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope
@@ -129,7 +130,12 @@ def test_start_response_is_the_servers_own_where_nothing_is_echoed(ctx: Any) -> 
     def start_response(*arguments: Any) -> Any: ...
 
     given: list[Any] = []
-    Headers(ctx).wsgi(lambda environ, start: given.append(start) or [])(create_environ(), start_response)
+
+    def app(environ: Any, start: Any) -> Any:
+        given.append(start)
+        return []
+
+    Headers(ctx).wsgi(app)(create_environ(), start_response)
     assert given == [start_response]
 
 
@@ -176,14 +182,16 @@ def test_without_a_field_it_is_in_the_environ_alone(ctx: Any, mount: Mount) -> N
 
 
 def test_mounted_outside_it_is_there_for_initialize(ctx: Any) -> None:
-    app, seen = seen_by(ctx)
-    initialize = lambda environ: {"user": f"of {ctx.request_id}"}  # noqa: E731
     users: list[str] = []
-    application = Headers(ctx).wsgi(
-        ContextMiddleware(lambda *args: users.append(ctx.user) or app(*args), ctx, initialize)
-    )
-    get(application, "abc")
-    assert (users, seen) == (["of abc"], [("abc", "abc")])
+
+    def app(environ: Any, start_response: Any) -> Any:
+        users.append(ctx.user)
+        start_response("200 OK", [])
+        return []
+
+    served = ContextMiddleware(app, ctx, lambda environ: {"user": f"of {ctx.request_id}"})
+    get(Headers(ctx).wsgi(served), "abc")
+    assert users == ["of abc"]
 
 
 def test_it_is_there_in_a_stream_and_in_the_teardown(ctx: Any, mount: Mount) -> None:
@@ -195,7 +203,7 @@ def test_it_is_there_in_a_stream_and_in_the_teardown(ctx: Any, mount: Mount) -> 
         return (ctx.request_id.encode() for _ in range(2))
 
     application = mount(app, Headers(ctx))
-    bodies = [application({"HTTP_X_REQUEST_ID": name}, lambda *_: None) for name in ("ann", "bob")]
+    bodies = [application({"HTTP_X_REQUEST_ID": name}, start_nothing) for name in ("ann", "bob")]
     steps = [iter(body) for body in bodies]
     assert [next(step) for step in steps + steps] == [b"ann", b"bob", b"ann", b"bob"]
     for body in bodies:
@@ -207,7 +215,7 @@ def test_threads_do_not_see_each_others(ctx: Any, mount: Mount) -> None:
     app, seen = seen_by(ctx)
     application = mount(app, Headers(ctx))
     for name in ("ann", "bob", "ann"):
-        in_thread(lambda name=name: get(application, name))
+        in_thread(partial(get, application, name))
     assert [request_id for request_id, _ in seen] == ["ann", "bob", "ann"]
 
 
@@ -289,7 +297,7 @@ def test_an_id_that_a_server_put_into_the_environ_is_not_trusted(ctx: Any, mount
 def test_what_the_environ_holds_beside_the_id_shows_no_value(ctx: Any, mount: Mount) -> None:
     environ = create_environ() | {"HTTP_X_REQUEST_ID": "s3cret"}
     app, _ = seen_by(ctx)
-    mount(app, Headers(ctx))(environ, lambda *_: None)
+    mount(app, Headers(ctx))(environ, start_nothing)
     texts = [f"{key} {environ[key]!s} {environ[key]!r}" for key in environ if key.startswith("tlctx.")]
     assert len(texts) == 3
     assert [text for text in texts if "s3cret" in text] == ["tlctx.request_id s3cret 's3cret'"]
@@ -297,7 +305,7 @@ def test_what_the_environ_holds_beside_the_id_shows_no_value(ctx: Any, mount: Mo
 
 def test_without_a_scope_nothing_is_assigned_and_nothing_stays(ctx: Any) -> None:
     application = Headers(ctx).wsgi(lambda environ, start: [])
-    application(create_environ(), lambda *_: None)
+    application(create_environ(), start_nothing)
     with pytest.raises(OutsideRequestError):
         _ = ctx.request_id
     with ctx.scope():

@@ -31,7 +31,7 @@ class ASGIMiddleware:
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve one request: what the server calls."""
         if scope["type"] in ("http", "websocket"):
-            request_id = self.headers.receive(scope, _pick(scope["headers"], self.headers.raw_names))
+            request_id = self.headers._receive(scope, _pick(scope["headers"], self.headers._raw_names))
             if self.headers.echo:
                 send = _with_header(send, self.headers.request_id_header.lower().encode(), request_id.encode())
         await self.app(scope, receive, send)

@@ -64,8 +64,8 @@ class Headers:
             check_field(ctx, field)
         self._propagators = _propagators() if trace or baggage else None
         names = [request_id_header.lower(), *self._fields()[request_id is not None :]]
-        self.environ_keys = [(name, f"HTTP_{name.upper().replace('-', '_')}") for name in names]
-        self.raw_names = {name.encode(): name for name in names}
+        self._environ_keys = [(name, f"HTTP_{name.upper().replace('-', '_')}") for name in names]
+        self._raw_names = {name.encode(): name for name in names}
 
     def wsgi(self, app: WSGIApplication) -> WSGIMiddleware:
         """A WSGI application around `app`; inside of the ContextMiddleware, or outside of it."""
@@ -103,15 +103,15 @@ class Headers:
         """
         if self._propagators is None:
             raise RuntimeError("only trace=True or baggage=True reads what an OpenTelemetry context is made from")
-        context: Context = self._propagators.context_of(self.carried())
+        context: Context = self._propagators.context_of(self._carried())
         return context
 
-    def carried(self) -> dict[str, str]:
+    def _carried(self) -> dict[str, str]:
         """The trace and the baggage of the current request by the names of their headers; empty outside a request."""
         found = {name: self.ctx.get(name, None) for name in self._fields()[self.request_id is not None :]}
         return {name: value for name, value in found.items() if isinstance(value, str)}
 
-    def receive(self, source: MutableMapping[str, Any], received: Mapping[str, Collection[str]]) -> str:
+    def _receive(self, source: MutableMapping[str, Any], received: Mapping[str, Collection[str]]) -> str:
         """Read the headers of the request of `source`, an environ or an ASGI scope. Returns the request id."""
         request_id = request_id_in(source) or _request_id_of(received.get(self.request_id_header.lower(), ()))
         values: dict[str, str] = {} if self.request_id is None else {self.request_id: request_id}

@@ -96,7 +96,7 @@ class Outbound:
             return {}
         from tlctx.headers import _trace
 
-        carried = self._headers.carried()
+        carried = self._headers._carried()
         found: dict[str, str] = {}
         if self._trace:
             found = _trace.current_trace() or _trace.read_trace(

@@ -24,8 +24,8 @@ class WSGIMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request: what the server calls."""
         # Of a repeated header the server makes one, with commas, or keeps one of them.
-        received = {name: [environ[key]] for name, key in self.headers.environ_keys if key in environ}
-        request_id = self.headers.receive(environ, received)
+        received = {name: [environ[key]] for name, key in self.headers._environ_keys if key in environ}
+        request_id = self.headers._receive(environ, received)
         if self.headers.echo:
             start_response = _with_header(start_response, self.headers.request_id_header, request_id)
         return self.app(environ, start_response)
