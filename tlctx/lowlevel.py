@@ -24,18 +24,21 @@ from tlctx._core.copying import ScopeCopy, assigned_values, copy_scope
 from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
 from tlctx._core.implementation import bound
+from tlctx._core.missing import check_field
 from tlctx._core.observers import Observer, add_observer, remove_observer
 from tlctx._core.propagation import copy_variables, detached, propagate
-from tlctx._core.reports import report_failed_teardown
+from tlctx._core.reports import Count, report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
 __all__ = [
+    "Count",
     "Observer",
     "Scope",
     "ScopeCopy",
     "add_observer",
     "assigned_values",
     "bound",
+    "check_field",
     "close_early",
     "copy_scope",
     "copy_variables",

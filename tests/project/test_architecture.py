@@ -148,7 +148,7 @@ def test_the_checkout_has_what_the_layout_lists_and_nothing_else() -> None:
 def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
-        "threads", "logs.py", "headers.py",
+        "threads", "logs.py", "headers",
         "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
         "leftovers", "sqlalchemy.py",
     }  # fmt: skip

@@ -113,7 +113,7 @@ def test_the_navigation_names_every_page_and_no_other() -> None:
 
 
 MODULES = [
-    "tlctx", "tlctx.asgi", "tlctx.flask", "tlctx.lowlevel",
+    "tlctx", "tlctx.asgi", "tlctx.flask", "tlctx.headers", "tlctx.lowlevel",
     "tlctx.threads", "tlctx.threads.gevent", "tlctx.sqlalchemy",
 ]  # fmt: skip
 

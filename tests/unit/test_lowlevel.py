@@ -9,8 +9,8 @@ import pytest
 from support.helpers import in_thread
 
 import tlctx
-from tlctx import RequestContext, RequestEndedError, lowlevel
-from tlctx.lowlevel import Scope, bound, open_scopes
+from tlctx import RequestContext, RequestEndedError, lowlevel, per_request
+from tlctx.lowlevel import Count, Scope, bound, check_field, open_scopes
 
 
 class Ctx(RequestContext):
@@ -126,6 +126,48 @@ def test_open_scopes_asks_no_object_for_its_class(ctx: Ctx) -> None:
     assert gc.is_tracked(proxy)
     with ctx.scope() as scope:
         assert scope in open_scopes()
+
+
+# What a context can have
+
+
+class StrictCtx(RequestContext, strict=True):
+    user: str = "nobody"
+    limit = 10
+
+    @per_request
+    def made(self) -> int:
+        return 1
+
+
+def test_a_field_that_can_be_assigned_passes(ctx: Ctx) -> None:
+    for context, name in [(ctx, "user"), (ctx, "anything"), (StrictCtx(), "user"), (StrictCtx(), "made")]:
+        check_field(context, name)
+
+
+@pytest.mark.parametrize(
+    ("context", "name", "text"),
+    [
+        (Ctx, "get", "is a method and can't be assigned"),
+        (Ctx, "__dict__", "is no plain value"),
+        (StrictCtx, "usr", "is strict and declares no 'usr': did you mean 'user'?"),
+        (StrictCtx, "limit", "is no field"),
+    ],
+)
+def test_one_that_can_not_is_refused_before_any_request(context: type[RequestContext], name: str, text: str) -> None:
+    with pytest.raises(AttributeError, match=text):
+        check_field(context(), name)
+
+
+# Counting
+
+
+def test_a_count_goes_up_by_one_from_any_thread() -> None:
+    count = Count()
+    assert count.total == 0
+    count.add()
+    in_thread(count.add)
+    assert count.total == 2
 
 
 def test_scopes_are_the_same_by_both_names() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from tlctx._core.methods import NOTHING, class_attribute, class_attributes, gives_a_value, is_method
+from tlctx._core.methods import NOTHING, check_assignable, class_attribute, class_attributes, gives_a_value, is_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tlctx._core.fields import Field
     from tlctx._core.namespace import Namespace
 
-__all__ = ["missing_attribute", "undeclared_name"]
+__all__ = ["check_field", "missing_attribute", "undeclared_name"]
 
 _VERY_CLOSE = 0.85
 """How alike a method's name has to be to be mentioned at all: what is missing is most often a value."""
@@ -70,6 +70,18 @@ def undeclared_name(cls: Any, name: object) -> AttributeError | None:
         hint = f"did you mean {close!r}?" if close else "declare it in the class"
         text = f"{cls.__name__} is strict and declares no {name!r}: {hint}"
     return AttributeError(text, name=str(name))
+
+
+def check_field(context: Any, name: str) -> None:
+    """Raise AttributeError if `name` can't be assigned in a request of `context`: who will assign it learns it before.
+
+    What its class declares can be, and any other name unless it is a method's or the class is strict.
+    """
+    cls = type(context)
+    check_assignable(context, name)
+    error = undeclared_name(cls, name) if cls._local__strict else None
+    if error is not None:
+        raise error
 
 
 def _closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
