@@ -16,7 +16,7 @@ import tlctx
 import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
-CORE = ["errors", "threads", "namespace", "flows", "observers", "teardown", "_py.attributes", "_py.local", "_py.ending",
+CORE = ["errors", "threads", "flows", "places", "namespace", "observers", "teardown", "_py.attributes", "_py.local", "_py.ending",
         "_py.scope", "_py.body", "_py.bound", "implementation", "propagation", "reports", "unleft", "scope", "copying",
         "early", "annotations", "methods", "missing", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""

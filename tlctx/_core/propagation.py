@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from tlctx._core.flows import outermost_coroutine
+from tlctx._core.flows import in_coroutine, outermost_coroutine
 from tlctx._core.implementation import peek_dict
 from tlctx._core.namespace import Namespace, OutsideNamespace, ended_namespace
 
@@ -53,11 +53,14 @@ def _open_but(scope: Scope) -> tuple[Attached, ...]:
 @contextmanager
 def propagate(scope: Scope) -> Iterator[None]:
     """A block in which coroutines, tasks and `asyncio.to_thread` that are started see `scope`."""
+    before = _attached.get()
     attach(scope)
     try:
         yield
     finally:
         detach(scope)
+        if not in_coroutine():  # asgiref's `async_to_sync` brings back what its coroutine attached and never detached
+            _attached.set(tuple(each for each in _attached.get() if each in before))
 
 
 def namespace_of(context: RequestContext) -> Namespace:
