@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlctx._core.errors import explanations
-from tlctx._core.places import callers
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["explain_flask", "explain_server"]
 
-_ASGI = {"scope", "receive", "send"}
+_ASGI_ARGUMENTS = {"scope", "receive", "send"}
+_WSGI = (
+    "a WSGI application runs here, and no ContextMiddleware with this context is around it. Serve "
+    "`ContextMiddleware(app, ctx)` in its place, and use the context only inside."
+)
+_ASGI = (
+    "an ASGI application runs here, and no ContextMiddleware of tlctx.asgi with this context is around it. Serve "
+    "`tlctx.asgi.ContextMiddleware(app, ctx)` in its place, and use the context only inside."
+)
+_DJANGO = (
+    "Django runs an async view, and what `async_to_sync` calls, on an event loop apart from the request. Put "
+    '"tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around the WSGI application; '
+    "under ASGI, `tlctx.asgi.ContextMiddleware` around the application is all it takes."
+)
 
 
 def explain_flask(context: Any) -> str | None:
@@ -32,30 +47,20 @@ def explain_flask(context: Any) -> str | None:
 
 def explain_server(context: Any) -> str | None:
     """Why `context` has no request although a WSGI or ASGI application, or Django's async view, runs here."""
-    for frame in callers():
+    with_django = "django.core.handlers.base" in sys.modules
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
         code = frame.f_code
-        arguments = code.co_varnames[: code.co_argcount]
-        if "start_response" in arguments:
-            return (
-                "a WSGI application runs here, and no ContextMiddleware with this context is around it. Serve "
-                "`ContextMiddleware(app, ctx)` in its place, and use the context only inside."
-            )
-        if _ASGI.issubset(arguments):
-            return (
-                "an ASGI application runs here, and no ContextMiddleware of tlctx.asgi with this context is around "
-                "it. Serve `tlctx.asgi.ContextMiddleware(app, ctx)` in its place, and use the context only inside."
-            )
-        if code.co_name == "main_wrap" and _is_of_django(frame.f_globals):
-            return (
-                "Django runs an async view, and what `async_to_sync` calls, on an event loop apart from the request. Put "
-                '"tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around the WSGI '
-                "application; under ASGI, `tlctx.asgi.ContextMiddleware` around the application is all it takes."
-            )
+        if code.co_argcount > 1:  # the names of the variables take longer to get
+            names = code.co_varnames
+            if "start_response" in names and "start_response" in names[: code.co_argcount]:
+                return _WSGI
+            if "receive" in names and _ASGI_ARGUMENTS.issubset(names[: code.co_argcount]):
+                return _ASGI
+            if with_django and code.co_name == "main_wrap" and frame.f_globals.get("__name__") == "asgiref.sync":
+                return _DJANGO
+        frame = frame.f_back
     return None
-
-
-def _is_of_django(names: dict[str, Any]) -> bool:
-    return names.get("__name__") == "asgiref.sync" and "django.core.handlers.base" in sys.modules
 
 
 explanations.extend((explain_flask, explain_server))

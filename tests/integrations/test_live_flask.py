@@ -15,7 +15,7 @@ from flask import Flask
 from support.async_ways import SHARED, WAYS, by_to_thread, in_a_task, share
 from support.contexts import seen
 from support.flask_app import WorkCtx
-from support.helpers import PATIENCE
+from support.helpers import PATIENCE, run_program
 
 from tlctx import RequestEndedError, Scope, counters
 from tlctx.lowlevel import propagate
@@ -141,3 +141,87 @@ def test_a_propagated_scope_is_not_brought_back_by_an_inner_block_that_outlives_
     assert seen(ctx) == "nothing"
     outer.close()
     inner.close()
+
+
+KEPT_THREADS = """
+import asyncio, contextvars, queue, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from flask import Flask
+from tlctx import ctx
+from tlctx.flask import TLCtx
+
+def who():
+    return getattr(ctx, "user", "nobody")
+
+def serve(jobs):
+    for answers in iter(jobs.get, None):
+        answers.put(who())
+
+def asked(jobs):
+    answers = queue.Queue()
+    jobs.put(answers)
+    return answers.get(timeout=60)
+
+class Worker(threading.Thread):
+    def __init__(self):
+        super().__init__()
+        self.jobs = queue.Queue()
+
+    def run(self):
+        serve(self.jobs)
+
+def submitted(pool):
+    return pool.submit(who).result(60)
+
+app = Flask("jobs")
+TLCtx(app, ctx, initialize=lambda environ: {"user": environ["QUERY_STRING"]})
+jobs, worker, timers_jobs = queue.Queue(), Worker(), queue.Queue()
+plain = threading.Thread(target=serve, args=[jobs])
+timer = threading.Timer(0, serve, [timers_jobs])
+in_view, of_thread, shared = ThreadPoolExecutor(1), ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+
+@app.get("/first")
+async def first():
+    for thread in (plain, worker, timer):       # each is started by this request, and stays
+        thread.start()
+    in_view.submit(int).result()
+    await asyncio.to_thread(lambda: of_thread.submit(int).result())
+    await asyncio.get_running_loop().run_in_executor(shared, contextvars.copy_context().run, int)
+    return " ".join(all_of_them())
+
+def all_of_them():
+    threads = [asked(jobs), asked(worker.jobs), asked(timers_jobs)]
+    return threads + [submitted(in_view), submitted(of_thread), submitted(shared), who()]
+
+@app.get("/sync")
+def second():
+    return " ".join(all_of_them())
+
+@app.get("/async")
+async def third():
+    return " ".join(all_of_them())
+
+for path in ("/first?ann", "/sync?bob", "/async?cat"):
+    print(app.test_client().get(path).text)
+print(*all_of_them())
+for each in (jobs, worker.jobs, timers_jobs):
+    each.put(None)
+if sys.version_info >= (3, 14):
+    found = []
+    @app.get("/given")
+    async def given():
+        thread = threading.Thread(target=lambda: found.append(who()), context=contextvars.copy_context())
+        thread.start()
+        thread.join()
+        return found.pop()
+    print(app.test_client().get("/given?dan").text)
+else:
+    print("dan")
+"""
+
+
+@pytest.mark.parametrize("inherit", ["0", "1"])
+def test_a_thread_that_a_view_started_and_that_stays_never_sees_a_request(inherit: str) -> None:
+    shown = run_program(KEPT_THREADS, PYTHON_THREAD_INHERIT_CONTEXT=inherit).splitlines()
+    assert shown[:4] == [f"{'nobody ' * 6}{user}" for user in ("ann", "bob", "cat", "nobody")]
+    assert shown[4:] == ["dan"], "a thread that is given the context variables sees the request"

@@ -227,7 +227,7 @@ PROGRAM = """
         try:
             ctx.user
         except RuntimeError as error:
-            return ", ".join(re.findall("`(.+?)`", str(error)))
+            return ", ".join(code.partition("(")[0] for code in re.findall("`(.+?)`", str(error)))
 
     def print_read():
         print(read())
@@ -248,8 +248,8 @@ PROGRAM = """
     {serve}
 """
 GEVENT = "import gevent.monkey; gevent.monkey.patch_all(); import gevent"
-SPAWNED = "tlctx.threads.gevent.spawn, tlctx.threads.gevent.Pool, with ctx.scope(...):"
-WRAPPED = "tlctx.threads.wrap(function, ctx), with ctx.scope(...):"
+SPAWNED = "tlctx.threads.gevent.spawn, tlctx.threads.gevent.Pool, with ctx.scope"
+WRAPPED = "tlctx.threads.wrap, with ctx.scope"
 THREAD = f"tlctx.threads.Thread, {WRAPPED}"
 WORKER = f"tlctx.threads.ThreadPoolExecutor, {WRAPPED}"
 FORKED = """
@@ -295,8 +295,8 @@ FORKED = """
         (
             "",
             {
-                "print(pool.apply(read))": "with ctx.scope(...):",
-                "print(executor.submit(read).result())": "with ctx.scope(...):",
+                "print(pool.apply(read))": "with ctx.scope",
+                "print(executor.submit(read).result())": "with ctx.scope",
             },
             FORKED,
         ),

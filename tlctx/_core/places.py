@@ -17,49 +17,51 @@ from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_gr
 from tlctx._core.threads import current_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["advice", "callers"]
+__all__ = ["advice"]
 
 _NOWHERE = (
     "a context holds values only while ContextMiddleware serves a request on this very thread, or inside "
     "`with ctx.scope(...):`. In a script, a job or a test, open a scope with that."
 )
-_OTHERWISE = "it gets a copy of the values. Work that belongs to no request opens `with ctx.scope(...):`."
+_OTHERWISE = "the code there gets a copy of the values; work of no request opens `with ctx.scope(...):`."
 _POOL = (
     "a context holds values on its request's thread, and this is a worker of a pool. Make the pool with "
-    f"`tlctx.threads.ThreadPoolExecutor`, or hand it `tlctx.threads.wrap(function, ctx)`: {_OTHERWISE}"
+    "`tlctx.threads.ThreadPoolExecutor(contexts=[ctx])`, or hand it `tlctx.threads.wrap(function, ctx)`, and "
+    f"{_OTHERWISE}"
 )
 _OTHER_POOL = (
     "a context holds values on its request's thread, and this is a worker of a pool. Hand the pool "
-    f"`tlctx.threads.wrap(function, ctx)`: {_OTHERWISE}"
+    f"`tlctx.threads.wrap(function, ctx)`, and {_OTHERWISE}"
 )
 _LOOPS_POOL = (
     "a context holds values on its request's thread, and `loop.run_in_executor` passes none on. Call "
-    "`asyncio.to_thread(function)` for what the coroutine sees, or hand the loop "
-    f"`tlctx.threads.wrap(function, ctx)`: {_OTHERWISE}"
+    "`asyncio.to_thread(function)`, which shares what the coroutine sees, or hand the loop "
+    f"`tlctx.threads.wrap(function, ctx)`, and {_OTHERWISE}"
 )
 _THREAD = (
-    "a context holds values on its request's thread, and this is another one. Start it with `tlctx.threads.Thread`, or "
-    f"give it `tlctx.threads.wrap(function, ctx)` as its target: {_OTHERWISE}"
-)
-_TIMER = (
-    "a context holds values on its request's thread, and this is a timer's. Start it with `tlctx.threads.Timer`: "
+    "a context holds values on its request's thread, and this is another one. Start it as "
+    "`tlctx.threads.Thread(..., contexts=[ctx])`, or with the target `tlctx.threads.wrap(function, ctx)`, and "
     f"{_OTHERWISE}"
 )
+_TIMER = (
+    "a context holds values on its request's thread, and this is a timer's. Start it as "
+    f"`tlctx.threads.Timer(..., contexts=[ctx])`, and {_OTHERWISE}"
+)
 _FOREIGN_THREAD = (
-    "a context holds values on its request's thread, and this is one that `threading` did not start. If it is a "
-    "server's, put ContextMiddleware around the application; if a request started it, have it run "
-    f"`tlctx.threads.wrap(function, ctx)`: {_OTHERWISE}"
+    "a context holds values on its request's thread, and this is one that `threading` did not start. Around a server's "
+    "application belongs ContextMiddleware; in a thread that a request starts, run "
+    f"`tlctx.threads.wrap(function, ctx)`, and {_OTHERWISE}"
 )
 _GEVENT = (
     "a context holds values in its request's greenlet, and this is another one. Start it with "
-    f"`tlctx.threads.gevent.spawn`, or in a `tlctx.threads.gevent.Pool`: {_OTHERWISE}"
+    "`tlctx.threads.gevent.spawn(..., contexts=[ctx])`, or in a `tlctx.threads.gevent.Pool(contexts=[ctx])`, and "
+    f"{_OTHERWISE}"
 )
 _GREENLET = (
     "a context holds values in its request's greenlet, and this is another one. Have it run "
-    f"`tlctx.threads.wrap(function, ctx)`: {_OTHERWISE}"
+    f"`tlctx.threads.wrap(function, ctx)`, and {_OTHERWISE}"
 )
 _TASK = (
     "a coroutine, and a thread that it calls, sees the scope in which its task was made, and this one was made in "
@@ -83,14 +85,6 @@ _BY_CALLER = {
 """What to say on a thread whose job a function of this module calls."""
 
 
-def callers() -> Iterator[FrameType]:
-    """The frames of those who called, the inner one first."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
 def advice() -> str:
     """Why there is no request here, and what to do: the end of an error's text."""
     if in_coroutine() or has_coroutine_frame():
@@ -100,12 +94,14 @@ def advice() -> str:
     thread = current_record().thread
     if thread is threading.main_thread():
         return _PROCESS if _is_in_child_process() else _NOWHERE
-    for frame in callers():
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
         name = frame.f_globals.get("__name__")
         if name == "concurrent.futures.thread":
             return _in_pool(frame, thread.name)
         if isinstance(name, str) and name in _BY_CALLER:
             return _BY_CALLER[name]
+        frame = frame.f_back
     if isinstance(thread, threading.Thread):
         return _TIMER if isinstance(thread, threading.Timer) else _THREAD
     greenlet = sys.modules.get("greenlet")

@@ -60,7 +60,7 @@ def propagate(scope: Scope) -> Iterator[None]:
     finally:
         detach(scope)
         if not in_coroutine():  # asgiref's `async_to_sync` brings back what its coroutine attached and never detached
-            _attached.set(tuple(each for each in _attached.get() if each in before))
+            _attached.set(tuple([each for each in _attached.get() if each in before]))
 
 
 def namespace_of(context: RequestContext) -> Namespace:
