@@ -23,9 +23,9 @@ __all__ = ["AsyncViewMiddleware"]
 def AsyncViewMiddleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Lets async views, and whatever `async_to_sync` calls, see the scopes of their request.
 
-    Put "tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around Django's WSGI application,
-    for each context there is. Tasks, `asyncio.to_thread`, `sync_to_async` and an async iterator that a
-    StreamingHttpResponse is made of see them too.
+    Put "tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and a ContextMiddleware for each context around
+    Django's WSGI application. Tasks, `asyncio.to_thread`, `sync_to_async` and an async iterator that a
+    StreamingHttpResponse is made of see the scopes too.
     """
     if iscoroutinefunction(get_response):  # under ASGI
         return get_response

@@ -19,7 +19,6 @@ from support.helpers import PATIENCE, Boom, missing
 from werkzeug.test import Client
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestEndedError, Scope
-from tlctx.lowlevel import open_scopes
 
 try:
     from asgiref.sync import async_to_sync

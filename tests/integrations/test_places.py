@@ -18,7 +18,7 @@ import anyio.to_thread
 import pytest
 from asgiref.sync import sync_to_async
 from support.contexts import UserCtx
-from support.helpers import PATIENCE, in_foreign_thread, in_thread, run_program
+from support.helpers import PATIENCE, in_foreign_thread, in_thread, run_program, start_nothing
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestEndedError
 from tlctx._core import places
@@ -136,11 +136,11 @@ def in_an_unpatched_greenlet(read: Read) -> str:
 
 
 def in_a_wsgi_application(read: Read) -> str:
-    def app(environ: Any, start_response: Any) -> list[str]:
-        return [read()]
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        return [read().encode()]
 
-    other = ContextMiddleware(app, UserCtx())
-    return "".join(map(str, other({}, lambda *_: None)))  # type: ignore[arg-type]
+    [text] = ContextMiddleware(app, UserCtx())({}, start_nothing)
+    return text.decode()
 
 
 def in_an_asgi_application(read: Read) -> str:
@@ -180,7 +180,9 @@ PLACES: list[tuple[Callable[[Read], str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("place", "helpers"), PLACES)
-def test_the_error_names_the_helpers_for_its_place(place: Callable[[Read], str], helpers: list[str], read: Read) -> None:
+def test_the_error_names_the_helpers_for_its_place(
+    place: Callable[[Read], str], helpers: list[str], read: Read
+) -> None:
     text = place(read)
     assert named_in(text) == helpers
     assert re.match(r"reading 'user' on thread '.+', where no request (of this UserCtx )?is running: an? ", text)

@@ -168,7 +168,7 @@ def test_code_of_an_async_view_that_outlives_its_request_is_told_so(rival: str) 
         jobs.append(pool.submit(contextvars.copy_context().run, late))
         return READS[rival]()
 
-    app.wsgi_app = werkzeug.local.LocalManager([shared]).make_middleware(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = werkzeug.local.LocalManager([shared]).make_middleware(app.wsgi_app)  # type: ignore[method-assign,assignment]
     with ThreadPoolExecutor(1) as pool:
         assert contextvars.copy_context().run(app.test_client().get, "/late").text == "ann"
         answered.set()

@@ -65,8 +65,8 @@ _GREENLET = (
 )
 _TASK = (
     "a coroutine, and a thread that it calls, sees the scope in which its task was made, and this one was made in "
-    "none. Serve an ASGI application through `tlctx.asgi.ContextMiddleware`; in a WSGI request, start the event loop or "
-    "the task inside `with tlctx.lowlevel.propagate(Scope.current(ctx)):`; elsewhere open `with ctx.scope(...):`."
+    "none. Serve an ASGI application through `tlctx.asgi.ContextMiddleware`; in a WSGI request, start the event loop "
+    "or the task inside `with tlctx.lowlevel.propagate(Scope.current(ctx)):`; elsewhere open `with ctx.scope(...):`."
 )
 _PROCESS = (
     "a context holds values in its request's process, and this is another one. Pass what it needs as arguments, and "
