@@ -18,7 +18,7 @@ _WSGI = (
     "`ContextMiddleware(app, ctx)` in its place, and use the context only inside."
 )
 _ASGI = (
-    "an ASGI application runs here, and no ContextMiddleware of tlctx.asgi with this context is around it. Serve "
+    "an ASGI application runs here, and no middleware of ASGI with this context is around it. Serve "
     "`tlctx.asgi.ContextMiddleware(app, ctx)` in its place, and use the context only inside."
 )
 _DJANGO = (
@@ -26,6 +26,15 @@ _DJANGO = (
     '"tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around the WSGI application; '
     "under ASGI, `tlctx.asgi.ContextMiddleware` around the application is all it takes."
 )
+_CELERY = (
+    "a Celery task runs here, and no scope of this context is open. Where the Celery application is made, call "
+    "`tlctx.celery.install(app, ctx, fields=[...])`, and use the context in the task's own code only."
+)
+_BY_FUNCTION = {
+    "main_wrap": ("asgiref.sync", "django.core.handlers.base", _DJANGO),
+    "trace_task": ("celery.app.trace", "celery.app.trace", _CELERY),
+}
+"""What to say where a function of this name calls: the module that it is of, and one that has to be imported for it."""
 
 
 def explain_flask(context: Any) -> str | None:
@@ -46,8 +55,8 @@ def explain_flask(context: Any) -> str | None:
 
 
 def explain_server(context: Any) -> str | None:
-    """Why `context` has no request although a WSGI or ASGI application, or Django's async view, runs here."""
-    with_django = "django.core.handlers.base" in sys.modules
+    """Why `context` has no request although an application, a Celery task or Django's async view runs here."""
+    modules = {name: module for name, (module, needs, _) in _BY_FUNCTION.items() if needs in sys.modules}
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -57,8 +66,8 @@ def explain_server(context: Any) -> str | None:
                 return _WSGI
             if "receive" in names and _ASGI_ARGUMENTS.issubset(names[: code.co_argcount]):
                 return _ASGI
-            if with_django and code.co_name == "main_wrap" and frame.f_globals.get("__name__") == "asgiref.sync":
-                return _DJANGO
+            if code.co_name in modules and frame.f_globals.get("__name__") == modules[code.co_name]:
+                return _BY_FUNCTION[code.co_name][2]
         frame = frame.f_back
     return None
 

@@ -16,6 +16,7 @@ from support.async_ways import SHARED, WAYS, called, share
 from support.contexts import seen
 from support.flask_app import WorkCtx
 from support.helpers import PATIENCE, Boom, missing
+from support.threads import run_at_once
 from werkzeug.test import Client
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestEndedError, Scope
@@ -41,17 +42,30 @@ MIDDLEWARE = "tlctx.django.AsyncViewMiddleware"
 pytestmark = pytest.mark.usefixtures("no_scope_is_left")
 
 
+def answer_of(application: Any) -> str:
+    with Client(application).get("/") as response:
+        return response.get_data(as_text=True)
+
+
 @pytest.fixture
 def get(ctx: WorkCtx) -> Iterator[Callable[..., Any]]:
-    """Answers a request of ann to a view, of a Django application whose settings name the given middleware."""
+    """Answers a request of ann to a view, of a Django application whose settings name the given middleware.
 
-    def get(view: Callable[..., Any], *middleware: str, contexts: tuple[Any, ...] = (ctx,)) -> Any:
+    With `at_once`, two such requests at the same time.
+    """
+
+    def get(
+        view: Callable[..., Any], *middleware: str, contexts: tuple[Any, ...] = (ctx,), at_once: bool = False
+    ) -> Any:
         with override_settings(ROOT_URLCONF=(path("", view),), MIDDLEWARE=middleware, DEBUG_PROPAGATE_EXCEPTIONS=True):
             application: Any = get_wsgi_application()
             for context in contexts:
                 application = ContextMiddleware(application, context, lambda environ: {"user": "ann"})
-            with Client(application).get("/") as response:
-                return response.get_data(as_text=True)
+            if not at_once:
+                return answer_of(application)
+            answers: list[str] = []
+            run_at_once([lambda: answers.append(answer_of(application))] * 2)
+            return answers
 
     yield get
     assert seen(ctx) == "nothing"
@@ -101,6 +115,25 @@ def test_an_async_view_shares_the_scope_of_each_context(get: Callable[..., Any],
 
     assert get(view, MIDDLEWARE, contexts=(ctx, other)) == "ann and bob"
     assert seen(other) == "nothing"
+
+
+def test_async_views_that_run_at_once_each_see_their_own_scope(get: Callable[..., Any], ctx: WorkCtx) -> None:
+    together, found = threading.Barrier(2), []
+
+    def pair() -> tuple[Any, str]:
+        together.wait(PATIENCE)
+        return Scope.current(ctx), ctx.work
+
+    async def view(request: Any) -> Any:
+        mine = Scope.current(ctx), ctx.work
+        for _ in range(3):
+            found.append(await asyncio.to_thread(pair) == mine)
+            found.append((Scope.current(ctx), ctx.work) == mine)
+        return HttpResponse(str(mine[0]))
+
+    answers = get(view, MIDDLEWARE, at_once=True)
+    assert len(set(answers)) == 2
+    assert found == [True] * 12
 
 
 def test_an_async_views_exception_is_that_of_the_request(get: Callable[..., Any], ctx: WorkCtx, log: list[Any]) -> None:

@@ -20,13 +20,17 @@ from asgiref.sync import sync_to_async
 from support.contexts import UserCtx
 from support.helpers import PATIENCE, in_foreign_thread, in_thread, run_program, start_nothing
 
-from tlctx import ContextMiddleware, OutsideRequestError, RequestEndedError
+from tlctx import ContextMiddleware, OutsideRequestError, RequestEndedError, _frameworks
 from tlctx._core import places
 from tlctx.lowlevel import explanations
 
 Read = Callable[[], str]
 
-ADVICE = {name: text for name, text in vars(places).items() if isinstance(text, str) and name.isupper()}
+ADVICE = {
+    name: text
+    for name, text in {**vars(places), **vars(_frameworks)}.items()
+    if isinstance(text, str) and name.isupper()
+}
 POOL = ["tlctx.threads.ThreadPoolExecutor", "tlctx.threads.wrap", "ctx.scope"]
 TASK = ["tlctx.asgi.ContextMiddleware", "tlctx.lowlevel.propagate", "ctx.scope"]
 
@@ -153,6 +157,12 @@ def in_an_asgi_application(read: Read) -> str:
     return found.pop()
 
 
+def in_a_task_of_celery(read: Read) -> str:
+    celery = pytest.importorskip("celery", reason="needs the package celery")
+    app = celery.Celery("of a test", set_as_current=False)
+    return app.task(read, name="read").apply().get()  # type: ignore[no-any-return]
+
+
 PLACES: list[tuple[Callable[[Read], str], list[str]]] = [
     (in_a_pool, POOL),
     (in_a_map_of_a_pool_of_another_class, POOL),
@@ -174,6 +184,7 @@ PLACES: list[tuple[Callable[[Read], str], list[str]]] = [
     (in_a_thread_that_trio_calls, TASK),
     (in_an_unpatched_greenlet, ["tlctx.threads.wrap", "ctx.scope"]),
     (in_a_wsgi_application, ["ContextMiddleware"]),
+    (in_a_task_of_celery, ["tlctx.celery.install"]),
     (in_an_asgi_application, ["tlctx.asgi.ContextMiddleware"]),
     (lambda read: read(), ["ctx.scope"]),
 ]
