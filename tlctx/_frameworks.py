@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlctx._core.errors import explanations
 
-__all__ = ["explain_flask"]
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["explain_flask", "explain_server"]
+
+_ASGI_ARGUMENTS = {"scope", "receive", "send"}
+_WSGI = (
+    "a WSGI application runs here, and no ContextMiddleware with this context is around it. Serve "
+    "`ContextMiddleware(app, ctx)` in its place, and use the context only inside."
+)
+_ASGI = (
+    "an ASGI application runs here, and no middleware of ASGI with this context is around it. Serve "
+    "`tlctx.asgi.ContextMiddleware(app, ctx)` in its place, and use the context only inside."
+)
+_DJANGO = (
+    "Django runs an async view, and what `async_to_sync` calls, on an event loop apart from the request. Put "
+    '"tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around the WSGI application; '
+    "under ASGI, `tlctx.asgi.ContextMiddleware` around the application is all it takes."
+)
+_CELERY = (
+    "a Celery task runs here, and no scope of this context is open. Where the Celery application is made, call "
+    "`tlctx.celery.install(app, ctx, fields=[...])`, and use the context in the task's own code only."
+)
+_BY_FUNCTION = {
+    "main_wrap": ("asgiref.sync", "django.core.handlers.base", _DJANGO),
+    "trace_task": ("celery.app.trace", "celery.app.trace", _CELERY),
+}
+"""What to say where a function of this name calls: the module that it is of, and one that has to be imported for it."""
 
 
 def explain_flask(context: Any) -> str | None:
@@ -27,4 +54,22 @@ def explain_flask(context: Any) -> str | None:
     )
 
 
-explanations.append(explain_flask)
+def explain_server(context: Any) -> str | None:
+    """Why `context` has no request although an application, a Celery task or Django's async view runs here."""
+    modules = {name: module for name, (module, needs, _) in _BY_FUNCTION.items() if needs in sys.modules}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_argcount > 1:  # the names of the variables take longer to get
+            names = code.co_varnames
+            if "start_response" in names and "start_response" in names[: code.co_argcount]:
+                return _WSGI
+            if "receive" in names and _ASGI_ARGUMENTS.issubset(names[: code.co_argcount]):
+                return _ASGI
+            if code.co_name in modules and frame.f_globals.get("__name__") == modules[code.co_name]:
+                return _BY_FUNCTION[code.co_name][2]
+        frame = frame.f_back
+    return None
+
+
+explanations.extend((explain_flask, explain_server))

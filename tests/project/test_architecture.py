@@ -16,7 +16,7 @@ import tlctx
 import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
-CORE = ["errors", "threads", "namespace", "flows", "attached", "observers", "teardown", "labels", "_py.attributes",
+CORE = ["errors", "threads", "flows", "places", "namespace", "attached", "observers", "teardown", "labels", "_py.attributes",
         "_py.local", "_py.ending", "_py.scope", "_py.body", "_py.bound", "_py.attached", "_py.copy", "implementation",
         "propagation", "reports", "unleft", "scope", "copying", "early", "annotations", "methods", "missing", "fields", "context",
         "making", "per_request"]  # fmt: skip
@@ -98,6 +98,7 @@ def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
     program = "import sys, tlctx; print(sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = set(ast.literal_eval(run_program(program)))
     assert not loaded & {"flask", "werkzeug", "gevent", "greenlet", "sqlalchemy", "gunicorn", "asgiref", "asyncio"}
+    assert not loaded & {"anyio", "django", "multiprocessing", "trio"}
     assert "tlctx" in loaded
 
 
@@ -150,6 +151,6 @@ def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
         "threads", "logs.py", "headers",
         "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
-        "leftovers", "sqlalchemy.py",
+        "leftovers", "sqlalchemy.py", "django.py",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,10 +14,11 @@ import flask
 import pytest
 import werkzeug.local
 from flask import Flask, stream_with_context
-from support.helpers import in_thread, run_program
+from support.helpers import PATIENCE, in_thread, run_program
 from werkzeug.test import create_environ
 
 import tlctx
+from tlctx.flask import TLCtx
 
 Streaming = Callable[[str], Any]
 """Serves a request of a user: the answer streams, and each chunk is the name that the code then reads."""
@@ -138,6 +141,41 @@ def test_a_body_abandoned_half_way_leaves_nothing_to_the_next_request(rival: str
     clean = in_thread(abandon)
     gc.collect()
     assert clean is (rival == "tlctx")
+
+
+READS: dict[str, Callable[[], str]] = {
+    "tlctx": lambda: str(tlctx.ctx.user),
+    "threading.local": lambda: str(thread_local.user),
+    "contextvars": variable.get,
+    "werkzeug": lambda: str(shared.user),
+    "flask.g": lambda: str(flask.g.user),
+}
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+def test_code_of_an_async_view_that_outlives_its_request_is_told_so(rival: str) -> None:
+    app, answered, jobs = Flask("outlived"), threading.Event(), []
+    TLCtx(app)
+
+    def late() -> str:
+        assert answered.wait(PATIENCE)
+        return READS[rival]()
+
+    @app.get("/late")
+    async def view() -> str:
+        tlctx.ctx.user = thread_local.user = shared.user = flask.g.user = "ann"
+        variable.set("ann")
+        jobs.append(pool.submit(contextvars.copy_context().run, late))
+        return READS[rival]()
+
+    app.wsgi_app = werkzeug.local.LocalManager([shared]).make_middleware(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    with ThreadPoolExecutor(1) as pool:
+        assert contextvars.copy_context().run(app.test_client().get, "/late").text == "ann"
+        answered.set()
+        error = jobs[0].exception(PATIENCE)
+    assert ("(GET /late) has ended" in str(error)) is (rival == "tlctx")
+    if rival not in {"tlctx", "threading.local"}:
+        assert jobs[0].result() == "ann"
 
 
 GREENLETS = """

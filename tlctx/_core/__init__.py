@@ -4,8 +4,9 @@ In reading order; each module imports only those above it, and the standard libr
 
     errors           the exceptions, and the functions that word them
     threads          which thread runs here, and when it has ended
-    namespace        the dict of one request's values, and those that refuse: ended, or outside a request
     flows            which coroutine or greenlet runs here, where several share a thread
+    places           where a context is used without a request, and what to do about it
+    namespace        the dict of one request's values, and those that refuse: ended, or outside a request
     attached         the context variable with the scopes that coroutines run in
     observers        who is told when a scope begins and ends
     teardown         what runs at a scope's end

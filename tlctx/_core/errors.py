@@ -25,8 +25,11 @@ explanations: list[Callable[[Any], str | None]] = []
 """Functions of a context that say why it has no request here, or None; they are asked where one is used."""
 
 
-def outside_request(use: str, thread: str, context: Any = None) -> OutsideRequestError:
-    """The error for `use` of `context`, "reading 'user'" for example, on a thread that serves no request of it."""
+def outside_request(use: str, thread: str, context: Any, advise: Callable[[], str]) -> OutsideRequestError:
+    """The error for `use` of `context`, "reading 'user'" for example, on a thread that serves no request of it.
+
+    Where no function in `explanations` knows why, the text ends with what `advise()` returns.
+    """
     for explain in explanations:
         explanation = explain(context)
         if explanation is not None:
@@ -34,20 +37,15 @@ def outside_request(use: str, thread: str, context: Any = None) -> OutsideReques
             return OutsideRequestError(
                 f"{use} on thread {thread!r}, where no request of this {name} is running: {explanation}"
             )
-    return OutsideRequestError(
-        f"{use} on thread {thread!r}, where no request is running: a context holds values only while "
-        "ContextMiddleware serves a request on this very thread, or inside `with ctx.scope(...):`. In a script, a job "
-        "or a test, open a scope with that. In a thread or pool that a request started, pass the values as arguments "
-        "and open a scope there: a context does not follow into other threads by itself."
-    )
+    return OutsideRequestError(f"{use} on thread {thread!r}, where no request is running: {advise()}")
 
 
 def request_ended(use: str, scope: str, thread: str) -> RequestEndedError:
     """The error for `use` of what belonged to `scope`, which the text names, after its end."""
     return RequestEndedError(
-        f"{use} on thread {thread!r} after {scope} has ended: its values are gone and what it opened is closed. Take "
-        "what is needed later out of the context while the request runs, or open a scope of your own for it: "
-        "`with ctx.scope(...):`."
+        f"{use} on thread {thread!r} after {scope} has ended: its values are gone and what it opened is closed. Work "
+        "that goes on after its request takes a copy of the values along, by `tlctx.threads.wrap(function, ctx)`, or "
+        "opens a scope of its own: `with ctx.scope(...):`."
     )
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from tlctx._core import errors
+from tlctx._core.places import advice
 from tlctx._core.threads import thread_name
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class OutsideNamespace(_ClosedNamespace):
         self.context = context
 
     def refusal(self, use: str) -> errors.OutsideRequestError:
-        return errors.outside_request(use, thread_name(), self.context)
+        return errors.outside_request(use, thread_name(), self.context, advice)
 
     def __contains__(self, name: object) -> NoReturn:
         self.check(f"looking for {name!r}")

@@ -10,6 +10,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from tlctx._core.attached import attached_scopes
+from tlctx._core.flows import in_coroutine
 from tlctx._core.implementation import attach, attached_namespace, detach, namespace_of
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class propagate:  # used as a function, as `bound` is
     Entering raises TypeError for what is no Scope.
     """
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_before", "_scope")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+        self._before: tuple[Attached, ...] = ()
 
     def __enter__(self) -> None:
+        self._before = attached_scopes.get()
         try:
             attach(self._scope)
         except BaseException:
@@ -44,10 +47,15 @@ class propagate:  # used as a function, as `bound` is
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            detach(self._scope)
+            self._detach()
         except BaseException:
-            detach(self._scope)
+            self._detach()
             raise
+
+    def _detach(self) -> None:
+        detach(self._scope)
+        if not in_coroutine():  # asgiref's `async_to_sync` brings back what its coroutine attached and never detached
+            attached_scopes.set(tuple([each for each in attached_scopes.get() if each in self._before]))
 
 
 class detached:  # used as a function, as `bound` is
