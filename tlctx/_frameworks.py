@@ -7,7 +7,7 @@ from typing import Any
 
 from tlctx._core.errors import explanations
 
-__all__ = ["explain_flask"]
+__all__ = ["explain_celery", "explain_flask"]
 
 
 def explain_flask(context: Any) -> str | None:
@@ -27,4 +27,21 @@ def explain_flask(context: Any) -> str | None:
     )
 
 
-explanations.append(explain_flask)
+def explain_celery(context: Any) -> str | None:
+    """Why `context` has no request although a Celery task runs here: it was not installed, or it is not its turn."""
+    find = getattr(sys.modules.get("celery._state"), "get_current_task", None)
+    task = find and find()
+    if not task:
+        return None
+    if any(installation.ctx is context for installation in getattr(task.app, "_tlctx", ())):
+        return (
+            f"the scope of the task {task.name} is open while its own code runs, and not in handlers as before_start and "
+            "on_success, in signals, or in the `__call__` of its class. Use the context in the task."
+        )
+    return (
+        f"it is not installed on {task.app!r}, whose task {task.name} runs here. Where the application is made, call "
+        "`install(app, ctx, fields=[...])`, of tlctx.celery, with the very context that is used here."
+    )
+
+
+explanations += [explain_celery, explain_flask]
