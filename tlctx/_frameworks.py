@@ -35,8 +35,8 @@ def explain_celery(context: Any) -> str | None:
         return None
     if any(installation.ctx is context for installation in getattr(task.app, "_tlctx", ())):
         return (
-            f"the scope of the task {task.name} is open while its own code runs, and not in handlers as before_start and "
-            "on_success, in signals, or in the `__call__` of its class. Use the context in the task."
+            f"the scope of the task {task.name} is open while its own code runs, and not in handlers as before_start "
+            "and on_success, in signals, or in the `__call__` of its class. Use the context in the task."
         )
     return (
         f"it is not installed on {task.app!r}, whose task {task.name} runs here. Where the application is made, call "

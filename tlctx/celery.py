@@ -3,17 +3,17 @@
 Theory of operation
 ===================
 
-    sending      Every way to send a task ends in `app.send_task`, and every way to run one at once in `task.apply`. Both
-                 are wrapped: they put the values into a header of the task. Celery's signal for this,
-                 `before_task_publish`, can't refuse a value: what a receiver raises is logged, and the message is sent.
+    sending      Every way to send a task ends in `app.send_task`, and every way to run one at once in `task.apply`.
+                 Both are wrapped, and put the values into a header of the task. Celery's signal for this,
+                 `before_task_publish`, can't refuse a value: what a receiver raises is logged, and the task is sent.
     running      `task.run` is wrapped: the scope is open while it runs. Celery stores the result, and sends the
-                 callbacks, after that. Its signal `task_postrun` comes later still, and what a receiver raises is logged.
+                 callbacks, after that. Its signal `task_postrun` comes later still, and logs what a receiver raises.
                  Of a task with `autoretry_for` it is the inner function: a teardown that fails is retried too.
     registering  A task is prepared as it is put into the application's registry, which all ways to make one do.
 
-When a task has run, Celery sends its callbacks, the next task of its chain and the body of its chord, on the same thread.
-Its scope has ended by then, so these get what came with the task itself. So does an error callback that Celery calls
-right there.
+When a task has run, Celery sends its callbacks, the next task of its chain and the body of its chord, on the same
+thread. Its scope has ended by then, so these get what came with the task itself. So does an error callback that Celery
+calls right there.
 """
 
 from __future__ import annotations
@@ -42,17 +42,16 @@ def install(app: Celery, ctx: RequestContext, fields: Iterable[str], name: str =
     """Give each task of a Celery application a scope of `ctx`, with the values of `fields` of whoever sent it.
 
     The values that the sender's request has assigned to `fields` travel in the task's header "tlctx.ctx", as JSON; no
-    others do. Sending a task is a TypeError where one of them is of another type. In the worker they are assigned as the
-    scope begins. A task that is sent where no request runs begins with the defaults.
+    others do. Sending a task is a TypeError where one of them is of a type that JSON lacks. In the worker they are
+    assigned as the scope begins. A task that is sent where no request runs begins with the defaults.
 
     The scope ends before Celery stores the task's result and sends its callbacks. What its teardown raises fails the
     task. A `Retry` and a `Reject` are failures to the teardown, an `Ignore` is none.
 
     A second context on the same application needs a `name` of its own. The senders and the workers have to agree on it.
 
-    Raises TypeError if an argument is of the wrong type, or one of `fields` is not a field but a method or a
-    per_request, ValueError if `ctx` declares fields, and not this one, RuntimeError if the application has this `ctx`, or
-    this `name`, already.
+    Raises TypeError if an argument is of the wrong type, or one of `fields` is a method or a per_request, ValueError if
+    `ctx` declares fields, but not this one, RuntimeError if the application has this `ctx`, or this `name`, already.
     """
     if not isinstance(app, Celery):
         raise TypeError(f"the application comes first, a Celery, not {type(app).__name__}")
@@ -62,7 +61,7 @@ def install(app: Celery, ctx: RequestContext, fields: Iterable[str], name: str =
     if any(other.ctx is ctx for other in installed):
         raise RuntimeError(f"{app!r} has this context already")
     if any(other.name == name for other in installed):
-        raise RuntimeError(f"{app!r} has a context named {name!r} already: give this one another, install(..., name=...)")
+        raise RuntimeError(f"{app!r} has a context named {name!r} already: give this one another name")
     installation = _Installation(app, ctx, _checked(fields, ctx), name)
     installed.append(installation)
     # The signal that is sent before a message can't refuse it.
@@ -133,14 +132,14 @@ class _Installation:
             assigned = values = {}  # so that no traceback shows the values
         name, refusal = refusals[0]
         raise TypeError(
-            f"{type(self.ctx).__name__}.{name} can't travel with the task {task}: it is, or contains, {refusal}, and only "
-            f"JSON types do: {_JSON}. Send what identifies it, and look it up in the task"
+            f"{type(self.ctx).__name__}.{name} can't travel with the task {task}: it is, or contains, {refusal}. Only "
+            f"{_JSON} can. Send what identifies it, and look it up in the task"
         )
 
     def _wrap_run(self, task: Any, own: Callable[..., Any] | None) -> Callable[..., Any]:
         def find() -> Callable[..., Any]:
             # The setting `task_annotations` may replace it on the class later.
-            return own or inspect.getattr_static(type(task), "run").__get__(task, type(task))  # type: ignore[no-any-return]
+            return own or inspect.getattr_static(type(task), "run").__get__(task, type(task))
 
         @functools.wraps(find())
         def run_in_scope(*args: Any, **kwargs: Any) -> Any:
@@ -161,7 +160,7 @@ class _Installation:
         return run_in_scope
 
     def _request_to_begin(self, task: Any) -> Any:
-        """The request that a scope has to be opened for, as `task` is called here; None for a call like any function's."""
+        """The request that a scope has to be opened for, as `task` is called; None for a call as that of a function."""
         stack = () if task.request_stack is None else task.request_stack.stack  # it is None before the task is bound
         traced = next((request for request in reversed(stack) if not request.called_directly), None)
         if traced is not None and self._begun(traced) is None:

@@ -82,7 +82,7 @@ def test_its_scope_has_ended_when_the_caller_goes_on(app: Any, ctx: TaskCtx) -> 
 def test_a_value_of_another_type_is_refused_where_the_task_is_sent(ctx: TaskCtx, look: Any, seen: list[Any]) -> None:
     with ctx.scope(tags=("a", "tuple")):
         for send in (look.delay, look.apply, look.s().apply_async):
-            with pytest.raises(TypeError, match="TaskCtx.tags can't travel with the task look"):
+            with pytest.raises(TypeError, match=r"TaskCtx.tags can't travel with the task look"):
                 send()
     assert seen == []
 
@@ -238,9 +238,8 @@ def test_a_task_with_an_app_context_of_flasks_has_the_values_and_not_the_request
         with flask_app.app_context():
             look()
 
-    task = task_of(app, base=FlaskTask if inside == "call" else Task)(
-        look if inside == "call" else look_in_app_context
-    )
+    base, function = (FlaskTask, look) if inside == "call" else (Task, look_in_app_context)
+    task = task_of(app, base=base)(function)
 
     @flask_app.get("/")
     def index() -> str:

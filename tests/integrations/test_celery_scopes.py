@@ -294,7 +294,7 @@ def test_a_handler_of_celerys_is_outside_and_the_error_says_so(app: Any, ctx: Ta
     run_all(app)
     assert len(errors) == 2
     for error in errors:
-        assert "where no request of this TaskCtx is running: the scope of the task handled is open while its own" in error
+        assert "no request of this TaskCtx is running: the scope of the task handled is open while its own" in error
 
 
 def test_in_a_task_of_an_application_that_lacks_the_context_the_error_says_so(ctx: TaskCtx) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from celery import chain, chord, group
-from support.celery_tasks import app, configure, ctx, finish, flaky, killed, look, meet, slow, wait
-from support.celery_tasks import failing_commit, redis as client  # isort: skip
+from support.celery_tasks import app, configure, ctx, failing_commit, finish, flaky, killed, look, meet, slow, wait
+from support.celery_tasks import redis as client
 from support.helpers import PATIENCE, Boom
 from support.processes import stopping
 from support.redis import recorded, redis_server

@@ -111,9 +111,9 @@ def test_the_navigation_names_every_page_and_no_other() -> None:
     assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
 
 
-@pytest.mark.parametrize("module", ["tlctx", "tlctx.flask", "tlctx.lowlevel"])
+@pytest.mark.parametrize("module", ["tlctx", "tlctx.celery", "tlctx.flask", "tlctx.lowlevel"])
 def test_every_public_name_is_in_the_api_reference(module: str) -> None:
-    check_needs("<!-- needs: flask -->")
+    check_needs("<!-- needs: celery, flask -->")
     described = described_in(REFERENCE.read_text())
     public = importlib.import_module(module).__all__
     assert not [name for name in public if not {f"{module}.{name}", f"tlctx.{name}"} & described]

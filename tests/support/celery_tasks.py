@@ -1,4 +1,4 @@
-"""The application that the tests' workers run: `celery -A support.celery_tasks worker`. It notes what it sees in Redis."""
+"""The application that the tests' workers run: `celery -A support.celery_tasks`. It notes what it sees in Redis."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from celery import Celery
 from redis import Redis
-from support.celery_app import TaskCtx
+from support.celery_app import TaskCtx, task_of
 from support.helpers import PATIENCE, raise_boom
 
 from tlctx.celery import install
 
 ctx = TaskCtx()
-app: Any = Celery("tests", set_as_current=False)
+app = Celery("tests", set_as_current=False)
 install(app, ctx, ["user", "tags"])
 
 
@@ -28,7 +28,7 @@ def configure(url: str) -> None:
         task_default_retry_delay=0,
         broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,
-        broker_transport_options={"visibility_timeout": float(os.environ.get("CELERY_TESTS_VISIBILITY", 3600))},
+        broker_transport_options={"visibility_timeout": float(os.environ.get("CELERY_TESTS_VISIBILITY", "3600"))},
     )
     redis.cache_clear()
 
@@ -51,7 +51,7 @@ def wait(name: str) -> str:
     return str(found[1])
 
 
-task = functools.partial(app.task, shared=False)
+task = functools.partial(task_of, app)
 
 
 @task(name="look")
