@@ -108,17 +108,22 @@ class _Installation:
 
     def _add_header(self, options: dict[str, Any], task: str) -> None:
         headers = options.get("headers") or {}
-        if self.header in headers or options.get("retries"):  # a retry begins with what the first try began with
+        if self.header in headers:
             return
-        text = self._text_to_send(task)
+        text = self._text_of_first_try(options) if options.get("retries") else self._text_to_send(task)
         if text is not None:
             options["headers"] = {**headers, self.header: text}
+
+    def _text_of_first_try(self, options: dict[str, Any]) -> str | None:
+        """What a retry has to send again: Celery drops it where there is a header named "headers", as Sentry's is."""
+        request = self._running_request()
+        return self._text_in(request) if request is not None and request.id == options.get("task_id") else None
 
     def _text_to_send(self, task: str) -> str | None:
         """What goes into the header of a task that is sent here: None if there is nothing to send."""
         scope, request = Scope.current(self.ctx), self._running_request()
         if request is not None and not self._is_inside(scope, request) and (scope is None or self._begun(request)):
-            return (request.headers or {}).get(self.header)
+            return self._text_in(request)
         return None if scope is None else self._text_of(scope, task)
 
     def _text_of(self, scope: Scope, task: str) -> str:
@@ -137,9 +142,11 @@ class _Installation:
         )
 
     def _wrap_run(self, task: Any, own: Callable[..., Any] | None) -> Callable[..., Any]:
+        cls = task.__class__  # of a proxy too
+
         def find() -> Callable[..., Any]:
             # The setting `task_annotations` may replace it on the class later.
-            return own or inspect.getattr_static(type(task), "run").__get__(task, type(task))
+            return own or inspect.getattr_static(cls, "run").__get__(task, cls)
 
         @functools.wraps(find())
         def run_in_scope(*args: Any, **kwargs: Any) -> Any:
@@ -171,7 +178,7 @@ class _Installation:
         return request  # Celery calls an error callback, after the scope's end
 
     def _begin(self, task: Any, request: Any) -> Scope:
-        values = self._values_in((request.headers or {}).get(self.header))
+        values = self._values_in(self._text_in(request))
         if values is None:
             raise ValueError(f"the header {self.header} of the task {task.name} is not what tlctx.celery sends")
         try:
@@ -180,6 +187,10 @@ class _Installation:
             del values  # so that no traceback shows them
         vars(request).setdefault("_tlctx_begun", {})[self.header] = scope.serial
         return scope
+
+    def _text_in(self, request: Any) -> Any:
+        """What came in the header of a task: a worker's request has it itself, that of `apply` among its headers."""
+        return vars(request).get(self.header) or (request.headers or {}).get(self.header)
 
     def _values_in(self, text: object) -> dict[str, Any] | None:
         """The values in a header, of the fields that this application allows; None if it is not as it has to be."""

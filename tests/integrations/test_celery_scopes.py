@@ -398,6 +398,19 @@ class TestEveryWayToMakeATask:
         app, task = self.made(ctx, when, lambda app: app.register_task(Note))
         self.check(app, ctx, task, found)
 
+    @pytest.mark.filterwarnings("ignore:Task name")  # of Celery's: what is registered is a proxy
+    def test_one_that_is_registered_again(self, ctx: TaskCtx, when: str) -> None:
+        found: list[Any] = []
+
+        def note() -> None:
+            found.append(ctx.user)
+
+        def make(app: Any) -> Any:
+            return app.register_task(task_of(app)(note))
+
+        app, task = self.made(ctx, when, make)
+        self.check(app, ctx, task, found)
+
     @pytest.fixture
     def _others_do_not_get_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(celery._state, "_on_app_finalizers", set(celery._state._on_app_finalizers))

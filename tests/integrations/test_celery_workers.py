@@ -23,7 +23,7 @@ from support.redis import recorded, redis_server
 TESTS = Path(__file__).parent.parent
 POOLS = ("prefork", "threads", "gevent")
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]  # workers take their time to start, and to stop
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def worker(port: int, pool: str, **environment: str) -> Iterator[subprocess.Pope
     quiet = ["--loglevel=critical", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     process = subprocess.Popen([sys.executable, *command, *quiet], cwd=TESTS, env={**os.environ, **variables})
     with stopping(process):
-        look.delay().get(timeout=PATIENCE)
+        look.delay().get(timeout=2 * PATIENCE)
         assert process.poll() is None
         yield process
 

@@ -167,6 +167,7 @@ class TestOnCelery:
         assert titles_in(ada.get("/export.csv")) == ["Bread"]
 
     @pytest.mark.servers
+    @pytest.mark.timeout(300)  # a worker takes its time to start, and to stop
     class TestWithAWorker:
         @pytest.fixture
         def broker(self, redis_port: int) -> str:
@@ -196,7 +197,7 @@ class TestOnCelery:
 
 
 def wait_until_ready(user: Browser, worker: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 2 * PATIENCE
     while "is ready" not in user.get("/export").text:
         assert worker.poll() is None
         assert time.monotonic() < deadline, "the export does not become ready"
