@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from celery import chord, group
-from support.celery_app import TaskCtx, make_app, messages_of, run_all, run_one, task_of, wire_of
+from celery import Task, chord, group
+from support.celery_app import TaskCtx, bare_app, make_app, messages_of, run_all, run_one, task_of, wire_of
 
 HEADER = "tlctx.ctx"
 
@@ -244,6 +244,23 @@ def test_what_a_task_sends_itself_has_the_values_of_that_moment(
     assert [user for user, *_ in seen] == ["ann", "eve", "bob", "nobody"]
 
 
+def test_a_task_of_another_application_may_send_with_a_scope_that_it_opens(
+    app: Any, ctx: TaskCtx, look: Any, seen: list[Any]
+) -> None:
+    other = bare_app()
+
+    @task_of(other)
+    def outer() -> None:
+        with ctx.scope(user="ann"):
+            look.delay()
+        look.delay()
+
+    outer.delay()
+    run_all(other)
+    run_all(app)
+    assert seen == [("ann", None, "none"), ("nobody", None, "none")]
+
+
 class TestErrorCallbacks:
     @pytest.fixture
     def failing(self, app: Any, ctx: TaskCtx) -> Any:
@@ -334,14 +351,14 @@ class TestRetries:
         assert tries == ["ann", "ann", "ann"]
         assert seen == [("ann", None, "none")]
 
-    def test_autoretry_begins_again_too_and_covers_the_teardown(self, app: Any, ctx: TaskCtx) -> None:
+    @pytest.mark.parametrize("made_of", ["a function", "a class"])
+    def test_autoretry_begins_again_too_and_covers_the_teardown(self, app: Any, ctx: TaskCtx, made_of: str) -> None:
         tries: list[Any] = []
 
         def commit() -> None:
             if len(tries) < 3:
                 raise OSError
 
-        @task_of(app, autoretry_for=(OSError,), default_retry_delay=0)
         def flaky() -> str:
             tries.append(ctx.user)
             if len(tries) == 1:
@@ -349,8 +366,13 @@ class TestRetries:
             ctx.callback(commit)
             return "committed"
 
+        class Flaky(Task):  # type: ignore[misc]
+            name, autoretry_for, default_retry_delay, run = "flaky", (OSError,), 0, staticmethod(flaky)
+
+        options = {"autoretry_for": (OSError,), "default_retry_delay": 0}
+        task = app.register_task(Flaky) if made_of == "a class" else task_of(app, **options)(flaky)
         with ctx.scope(user="ann"):
-            result = flaky.delay()
+            result = task.delay()
         run_all(app)
         assert tries == ["ann", "ann", "ann"]
         assert result.get() == "committed"

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 BOTH = (
     "unit/test_*.py",
-    "integrations/test_celery_*.py",
+    "integrations/test_celery_scopes.py",
     "integrations/test_file_wrappers.py",
     "integrations/test_flask*.py",
     "integrations/test_gevent*.py",
