@@ -253,12 +253,14 @@ def test_a_task_of_another_application_may_send_with_a_scope_that_it_opens(
     def outer() -> None:
         with ctx.scope(user="ann"):
             look.delay()
+            look()  # as a function
+            seen.append(ctx.user)
         look.delay()
 
     outer.delay()
     run_all(other)
     run_all(app)
-    assert seen == [("ann", None, "none"), ("nobody", None, "none")]
+    assert seen == [("ann", None, "none"), "changed", ("ann", None, "none"), ("nobody", None, "none")]
 
 
 class TestErrorCallbacks:
