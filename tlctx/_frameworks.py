@@ -10,7 +10,7 @@ from tlctx._core.errors import explanations
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["explain_flask", "explain_server"]
+__all__ = ["explain_celery", "explain_flask", "explain_server"]
 
 _ASGI_ARGUMENTS = {"scope", "receive", "send"}
 _WSGI = (
@@ -26,13 +26,8 @@ _DJANGO = (
     '"tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around the WSGI application; '
     "under ASGI, `tlctx.asgi.ContextMiddleware` around the application is all it takes."
 )
-_CELERY = (
-    "a Celery task runs here, and no scope of this context is open. Where the Celery application is made, call "
-    "`tlctx.celery.install(app, ctx, fields=[...])`, and use the context in the task's own code only."
-)
 _BY_FUNCTION = {
     "main_wrap": ("asgiref.sync", "django.core.handlers.base", _DJANGO),
-    "trace_task": ("celery.app.trace", "celery.app.trace", _CELERY),
 }
 """What to say where a function of this name calls: the module that it is of, and one that has to be imported for it."""
 
@@ -55,7 +50,7 @@ def explain_flask(context: Any) -> str | None:
 
 
 def explain_server(context: Any) -> str | None:
-    """Why `context` has no request although an application, a Celery task or Django's async view runs here."""
+    """Why `context` has no request although an application or Django's async view runs here."""
     modules = {name: module for name, (module, needs, _) in _BY_FUNCTION.items() if needs in sys.modules}
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -72,4 +67,23 @@ def explain_server(context: Any) -> str | None:
     return None
 
 
-explanations.extend((explain_flask, explain_server))
+
+
+def explain_celery(context: Any) -> str | None:
+    """Why `context` has no request although a Celery task runs here: it was not installed, or it is not its turn."""
+    find = getattr(sys.modules.get("celery._state"), "get_current_task", None)
+    task = find and find()
+    if not task:
+        return None
+    if any(installation.ctx is context for installation in getattr(task.app, "_tlctx", ())):
+        return (
+            f"the scope of the task {task.name} is open while its own code runs, and not in handlers as before_start "
+            "and on_success, in signals, or in the `__call__` of its class. Use the context in the task."
+        )
+    return (
+        f"it is not installed on {task.app!r}, whose task {task.name} runs here. Where the application is made, call "
+        "`tlctx.celery.install(app, ctx, fields=[...])`, with the very context that is used here."
+    )
+
+
+explanations += [explain_celery, explain_flask, explain_server]

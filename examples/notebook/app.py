@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 import notebook.stamping  # noqa: F401 (from here on it listens)
-from notebook import commands, csrf, database, errors
+from notebook import commands, csrf, database, errors, jobs
 from notebook.api import api
 from notebook.auth import auth
 from notebook.config import INSTANCE, kept_secret, settings
@@ -39,7 +39,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["notebook.engine"] = database.connect(app.config["DATABASE_URL"])
     TLCtx(app, ctx)
 
-    for part in (csrf, errors, commands):
+    for part in (csrf, errors, commands, jobs):
         part.init_app(app)
     for blueprint in (auth, views, api):
         app.register_blueprint(blueprint)

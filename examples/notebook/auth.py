@@ -25,7 +25,8 @@ auth = Blueprint("auth", __name__)
 def load_user() -> None:
     """Put the user into the context, where everything else finds them."""
     if request.endpoint != "static":
-        ctx.user = find_user(session.get("user_id"))
+        ctx.user_id = session.get("user_id")
+        ctx.user = find_user(ctx.user_id)
 
 
 @auth.get("/sign-up")

@@ -18,6 +18,7 @@ def settings() -> dict[str, Any]:
     """The defaults. Anything can also be set in the environment with NOTEBOOK_ before its name."""
     return {
         "DATABASE_URL": os.environ.get("DATABASE_URL") or f"sqlite:///{INSTANCE / 'notebook.sqlite3'}",
+        "CELERY_BROKER_URL": os.environ.get("CELERY_BROKER_URL"),  # without one, jobs run in threads of this process
         "SECRET_KEY": os.environ.get("SECRET_KEY"),
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",

@@ -27,6 +27,9 @@ class SignInRequired(Exception):  # noqa: N818 (it is no error: the answer to it
 class Ctx(RequestContext):
     """One of these serves every request, and shows each of them its own values only."""
 
+    user_id: int | None = None
+    """What of the user goes along with a job to another process."""
+
     user: User | None = None
     """Who asks; None until `auth` has looked, and for a visitor."""
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import DateTime, Dialect, ForeignKey, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
 
-__all__ = ["Base", "Note", "Stamped", "User", "now"]
+__all__ = ["Base", "Export", "Note", "Stamped", "User", "now"]
 
 
 def now() -> datetime:
@@ -49,6 +49,19 @@ class Stamped:
     def changed_by(cls) -> Mapped[User | None]:
         """The user of the request that changed the row, None if no user did."""
         return relationship(foreign_keys=f"{cls.__name__}.changed_by_id")
+
+
+class Export(Base):
+    """All notes of somebody in a file, which a job makes."""
+
+    __tablename__ = "exports"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012  # no id is used again: a late job would find it
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    state: Mapped[str] = mapped_column(String(8), default="waiting")  # then "ready" or "failed"
+    content: Mapped[str] = mapped_column(Text, default="", deferred=True)
+    begun_at: Mapped[datetime] = mapped_column(Moment, default=now)
 
 
 class Note(Stamped, Base):

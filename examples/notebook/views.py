@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, url_for
 from sqlalchemy import func, select
+from werkzeug.exceptions import NotFound
 
 from notebook.context import current_user
 from notebook.export import csv_lines
+from notebook.exports import find_export, start_export
 from notebook.models import Note
 from notebook.notes import change_note, create_note, delete_note, find_notes, get_note
 from notebook.validation import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask.typing import ResponseReturnValue
 
 __all__ = ["views"]
@@ -37,7 +41,33 @@ def list_notes() -> str:
 @views.get("/notes.csv")
 def export_notes() -> Response:
     """All of the user's notes in a file."""
-    response = Response(csv_lines(), mimetype="text/csv")
+    return _file(csv_lines())
+
+
+@views.get("/export")
+def show_export() -> str:
+    """The export that is made in the background; while it is not ready, the page looks again."""
+    return render_template("export.html", export=find_export())
+
+
+@views.post("/export")
+def start_export_form() -> ResponseReturnValue:
+    """Begin a new one."""
+    start_export(current_app.extensions["notebook.run_later"])
+    return redirect(url_for(".show_export"), 303)
+
+
+@views.get("/export.csv")
+def download_export() -> Response:
+    """The file, once it is ready."""
+    export = find_export()
+    if export is None or export.state != "ready":
+        raise NotFound("There is no export of yours that is ready.")
+    return _file(export.content)
+
+
+def _file(content: Iterable[str] | str) -> Response:
+    response = Response(content, mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=f"notes-of-{current_user().name}.csv")
     return response
 

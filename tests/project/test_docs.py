@@ -113,14 +113,14 @@ def test_the_navigation_names_every_page_and_no_other() -> None:
 
 
 MODULES = [
-    "tlctx", "tlctx.asgi", "tlctx.django", "tlctx.flask", "tlctx.headers", "tlctx.lowlevel",
+    "tlctx", "tlctx.asgi", "tlctx.celery", "tlctx.django", "tlctx.flask", "tlctx.headers", "tlctx.lowlevel",
     "tlctx.threads", "tlctx.threads.gevent", "tlctx.sqlalchemy",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_in_the_api_reference(module: str) -> None:
-    check_needs("<!-- needs: flask, django -->")
+    check_needs("<!-- needs: celery, django, flask -->")
     described = described_in(REFERENCE.read_text())
     public = importlib.import_module(module).__all__
     assert not [name for name in public if not {f"{module}.{name}", f"tlctx.{name}"} & described]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 BOTH = (
     "unit/test_*.py",
     "integrations/test_asgi*.py",
+    "integrations/test_celery_scopes.py",
     "integrations/test_file_wrappers.py",
     "integrations/test_flask*.py",
     "integrations/test_gevent*.py",

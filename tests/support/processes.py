@@ -30,9 +30,16 @@ def free_port() -> int:
 def running(*command: str, port: int, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server started with this interpreter and `command`, from when it accepts connections at `port`."""
     process = subprocess.Popen([sys.executable, *command], cwd=cwd, env={**os.environ, **environment})
-    try:
+    with stopping(process):
         wait_for(port, process)
         yield process
+
+
+@contextlib.contextmanager
+def stopping(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A block after which the process is asked to end, and has ended."""
+    try:
+        yield
     finally:
         process.send_signal(signal.SIGTERM)
         try:

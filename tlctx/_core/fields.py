@@ -67,7 +67,7 @@ def declare_fields(cls: Any) -> dict[str, Field]:
 def declared_names(cls: Any) -> frozenset[str]:
     """The names of the values that the class declares: its fields, and what per_request, say, makes."""
     found = class_attributes(cls).items()
-    made = {name for name, value in found if not name.startswith("__") and gives_a_value(value)}
+    made = {name for name, value in found if not name.startswith(("__", "_local__")) and gives_a_value(value)}
     return frozenset(made.union(cls._local__fields))
 
 

@@ -50,6 +50,7 @@ def app(database_url: str, compiled_templates: FileSystemBytecodeCache) -> Itera
     )
     app.jinja_env.bytecode_cache = compiled_templates
     yield app
+    app.extensions["notebook.pool"].shutdown()
     app.extensions["notebook.engine"].dispose()
 
 
