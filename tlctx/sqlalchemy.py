@@ -23,9 +23,10 @@ def request_token(context: RequestContext) -> Callable[[], int]:
     Raises TypeError for what is no context. The function raises OutsideRequestError where no request runs, and
     RequestEndedError in code that its request has left behind.
     """
-    if not isinstance(context, RequestContext):
-        hint = ": give an instance, not the class" if isinstance(context, type) else ""
-        raise TypeError(f"the context must be a RequestContext, not {type(context).__name__}{hint}")
+    given: object = context
+    if not isinstance(given, RequestContext):
+        hint = ": give an instance, not the class" if isinstance(given, type) else ""
+        raise TypeError(f"the context must be a RequestContext, not {type(given).__name__}{hint}")
 
     def token() -> int:
         scope = Scope.current(context)

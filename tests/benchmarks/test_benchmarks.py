@@ -43,6 +43,7 @@ EXPECTED = {
         "read, 4 live threads": ["threading.local, in C", "a local that one thread touched", "with 1 live thread"],
         "read, 20 live threads": ["threading.local, in C", "a local that one thread touched", "with 1 live thread"],
         "read, 8 threads at once": ["threading.local, in C", "ContextVar", "_threading_local"],
+        "a job of a pool, submit to result": ["contextvars.copy_context().run"],
     },
     "middleware": {
         "middleware, list body": MIDDLEWARE,

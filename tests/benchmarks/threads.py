@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextvars
 import functools
 import statistics
 import threading
@@ -9,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.live import LIVE, Reader
-from benchmarks.measure import Effort, Job, Row, Run, compare, figure, statement, turned
+from benchmarks.measure import Effort, Job, Row, Run, compare, figure, in_turn, statement, turned
 from benchmarks.rivals import (
     ASGIREF_LOCAL,
     CONTEXT_VAR,
@@ -23,12 +25,15 @@ from benchmarks.rivals import (
 from support.threads import run_at_once
 
 import tlctx
+import tlctx.threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
 FIRST_TOUCH = "first write in a new thread, and its end"
 AT_ONCE = 8
+JOBS_AT_ONCE = 500  # submitted before the first result is asked for
 NEW_THREADS = (500, 5)  # of each side in a round: in a full run, and in a trial
 
 
@@ -131,7 +136,36 @@ def of_reader(reader: Reader, rounds: list[dict[int, Any]]) -> Iterator[Row]:
         yield Row(work, rival, figure(samples))
 
 
+def submitting(submit: Callable[[], Future[Any]]) -> Run:
+    """Submits jobs and waits for their results, in batches. The time is the processors', as above."""
+
+    def run(number: int) -> float:
+        batches = -(-number // JOBS_AT_ONCE)
+        began = time.process_time()
+        for _ in range(batches):
+            for future in [submit() for _ in range(JOBS_AT_ONCE)]:
+                future.result()
+        return (time.process_time() - began) * number / (batches * JOBS_AT_ONCE)
+
+    return run
+
+
+def jobs(effort: Effort) -> Iterator[Row]:
+    """A job that reads one value, from submit to result: of the request, and of a context variable."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("user")
+    ctx = tlctx.ctx
+    longer = Effort(effort.rounds * effort.count(4, 1), effort.slice, effort.trial)
+    with concurrent.futures.ThreadPoolExecutor(4) as plain, tlctx.threads.ThreadPoolExecutor(4) as pool:
+        with ctx.scope(user="ann"):
+            variable.set("ann")
+            ours = submitting(lambda: pool.submit(getattr, ctx, "user"))
+            theirs = submitting(lambda: plain.submit(contextvars.copy_context().run, variable.get))
+            found = figure((0.0, mine, other) for mine, other in in_turn((ours, theirs), longer))
+    yield Row("a job of a pool, submit to result", "contextvars.copy_context().run", found)
+
+
 JOBS = [
+    Job("jobs of a pool", jobs, 8),
     *(
         Job(f"first touch, {rival.name}", functools.partial(first_touch, rival), 6)
         for rival in (THREAD_LOCAL, PYTHON_LOCAL, ASGIREF_LOCAL, WERKZEUG_LOCAL)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -175,7 +171,7 @@ def test_where_gevent_has_not_patched_a_scope_beside_the_thread_s_own_is_refused
 
 
 def test_only_this_module_needs_gevent() -> None:
-    program = textwrap.dedent("""
+    program = """
         import sys
         sys.modules["gevent"] = None
         import tlctx.threads
@@ -183,7 +179,5 @@ def test_only_this_module_needs_gevent() -> None:
             import tlctx.threads.gevent
         except ImportError as error:
             print(error.name)
-    """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent,
-                          check=True)  # fmt: skip
-    assert done.stdout == "gevent.pool\n"
+    """
+    assert run_program(program) == "gevent.pool\n"

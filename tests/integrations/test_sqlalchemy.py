@@ -12,7 +12,7 @@ pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy")
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
-from support.helpers import PATIENCE
+from support.helpers import PATIENCE, start_nothing
 from support.requests import REQUEST
 from werkzeug.test import Client
 
@@ -66,7 +66,7 @@ def test_a_request_has_one_session_and_the_next_another(notes: Notes) -> None:
             assert notes.sessions() is session
             found.append(session)
     assert found[0] is not found[1]
-    assert notes.sessions.registry.registry == {}  # type: ignore[attr-defined]
+    assert notes.sessions.registry.registry == {}
 
 
 def test_no_token_is_ever_used_again(notes: Notes) -> None:
@@ -84,7 +84,7 @@ def test_the_session_of_a_streamed_answer_is_removed_after_its_last_byte_and_not
         start_response("200 OK", [])
         return (f"{note}\n".encode() for note in notes.read())
 
-    body: Any = ContextMiddleware(app, notes.ctx)(dict(REQUEST), lambda status, headers: None)
+    body: Any = ContextMiddleware(app, notes.ctx)(dict(REQUEST), start_nothing)
     chunks = iter(body)
     assert next(chunks) == b"one\n"
     assert notes.open_connections == 1
@@ -92,7 +92,7 @@ def test_the_session_of_a_streamed_answer_is_removed_after_its_last_byte_and_not
     assert notes.open_connections == 1
     body.close()
     assert notes.open_connections == 0
-    assert notes.sessions.registry.registry == {}  # type: ignore[attr-defined]
+    assert notes.sessions.registry.registry == {}
 
 
 def test_two_streams_on_one_thread_have_a_session_each(notes: Notes) -> None:

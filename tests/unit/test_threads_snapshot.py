@@ -314,9 +314,10 @@ def test_arguments_and_the_result_pass_through(ctx: Any) -> None:
     with ctx.scope():
         taken = snapshot(ctx)
     assert taken.run(lambda *args, **kwargs: (args, kwargs), 1, 2, key=3) == ((1, 2), {"key": 3})
-    for result in (None, [], [1], (), iter("a"), "text"):
-        assert taken.run(lambda result=result: result) is result
-        assert taken.run(lambda result=result: (ctx.session, result)[1]) is result
+    results: list[Any] = [None, [], [1], (), iter("a"), "text"]
+    for result in results:
+        assert taken.run(lambda given: given, result) is result
+        assert taken.run(lambda given: (ctx.session, given)[1], result) is result
 
 
 def test_it_works_on_after_the_request_and_holds_neither_its_scope_nor_its_environ() -> None:
@@ -353,12 +354,12 @@ def test_an_error_that_is_kept_does_not_keep_the_values(ctx: Any) -> None:
         pass
 
     def fail() -> None:
-        raise ValueError
+        raise KeyError
 
     with ctx.scope(user=Value()):
         value = weakref.ref(ctx.user)
         taken = snapshot(ctx)
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(KeyError) as raised:
         taken.run(fail)
     del taken
     assert raised.value.__traceback__ is not None
@@ -374,7 +375,7 @@ def test_messages_name_the_request_that_the_job_belongs_to() -> None:
     scope = taken.run(lambda: Scope.current(tlctx.ctx))
     assert str(scope) == f"job #{scope.serial} of {name}"
     assert scope.label == "GET /path"
-    with pytest.raises(RequestEndedError, match=rf"after job #\d+ of request #\d+ \(GET /path\) has ended"):
+    with pytest.raises(RequestEndedError, match=r"after job #\d+ of request #\d+ \(GET /path\) has ended"):
         scope.callback(print)
     assert repr(taken) == f"<Snapshot of {name}>"
 
@@ -635,3 +636,36 @@ def test_an_observer_that_ends_the_scope_as_it_begins_lets_no_value_out(ctx: Any
         pass
     assert dict.__len__(scope.namespace) == 0
     assert Scope.current(ctx) is None
+
+
+def test_a_request_that_assigns_between_two_copies_has_different_ones(ctx: Any) -> None:
+    def change(name: str, value: object) -> None:
+        setattr(ctx, name, value)
+
+    with ctx.scope(user="ann", note=1):
+        copies = [tlctx.lowlevel.copy_scope(ctx) for _ in range(3)]  # which may be the same one
+        for name, value in (("note", 1.0), ("note", True), ("more", None), ("user", "bob")):
+            change(name, value)
+            copies.append(tlctx.lowlevel.copy_scope(ctx))
+        del ctx.more
+        copies.append(tlctx.lowlevel.copy_scope(ctx))
+        ctx.note = 2
+    assert [taken.run(lambda: (ctx.user, repr(ctx.note), "more" in ctx)) for taken in copies] == [
+        *[("ann", "1", False)] * 3, ("ann", "1.0", False), ("ann", "True", False), ("ann", "True", True),
+        ("bob", "True", True), ("bob", "True", False),
+    ]  # fmt: skip
+
+
+def test_copies_and_scopes_may_go_in_any_order(ctx: Any) -> None:
+    kept = []
+    for number in range(50):
+        with ctx.scope(note=number):
+            first = tlctx.lowlevel.copy_scope(ctx)
+            second = tlctx.lowlevel.copy_scope(ctx)
+            del first
+            third = tlctx.lowlevel.copy_scope(ctx)
+            kept.append(second if number % 2 else third)
+            del second, third
+            assert tlctx.lowlevel.copy_scope(ctx).run(lambda: ctx.note) == number
+    gc.collect()
+    assert [taken.run(lambda: ctx.note) for taken in kept] == list(range(50))

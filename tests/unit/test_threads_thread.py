@@ -113,13 +113,21 @@ def test_a_run_that_somebody_assigned_or_wraps_is_in_the_scope(ctx: Any, monkeyp
 
     def tracing_start(thread: Any) -> None:  # as Sentry's integration has it
         function = getattr(thread.run, "__func__", thread.run)
-        thread.run = lambda: (seen.append("traced"), function(thread))
+
+        def run() -> None:
+            seen.append("traced")
+            function(thread)
+
+        thread.run = run
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", tracing_start)
     thread: Any = Thread(contexts=[ctx])
-    thread.run = lambda: seen.append(ctx.user)
-    own = thread.run
+
+    def own() -> None:
+        seen.append(ctx.user)
+
+    thread.run = own
     with ctx.scope(user="ann"):
         thread.start()
         finish(thread)
@@ -142,14 +150,14 @@ def test_where_no_request_runs_it_is_a_plain_thread(ctx: Any) -> None:
 def test_code_that_its_request_has_left_behind_starts_none(ctx: Any) -> None:
     with ctx.scope():
         kept = vars(ctx)
-    tlctx._core.implementation.swap_dict(ctx, kept)  # type: ignore[attr-defined]  # as a thread that was not told has it
+    tlctx._core.implementation.swap_dict(ctx, kept)  # as a thread that was not told has it
     try:
         for thread in (Thread(contexts=[ctx]), Timer(AT_ONCE, print, contexts=[ctx])):
             with pytest.raises(RequestEndedError):
                 thread.start()
             assert not thread.is_alive()
     finally:
-        tlctx._core.implementation.swap_dict(ctx, None)  # type: ignore[attr-defined]
+        tlctx._core.implementation.swap_dict(ctx, None)
 
 
 def test_what_the_function_or_the_teardown_raises_goes_to_the_hook(ctx: Any, uncaught: list[Any]) -> None:
@@ -158,9 +166,11 @@ def test_what_the_function_or_the_teardown_raises_goes_to_the_hook(ctx: Any, unc
 
     with ctx.scope():
         for function, args in ((fail, ()), (ctx.callback, (int, "no number"))):
-            for thread in (Thread(target=function, args=args, contexts=[ctx]), Timer(AT_ONCE, function, args, contexts=[ctx])):
-                thread.start()
-                finish(thread)
+            thread = Thread(target=function, args=args, contexts=[ctx])
+            timer = Timer(AT_ONCE, function, args, contexts=[ctx])
+            for started in (thread, timer):
+                started.start()
+                finish(started)
     assert [type(error) for error in uncaught] == [KeyError, KeyError, ValueError, ValueError]
 
 
@@ -250,7 +260,12 @@ def test_there_is_no_scope_while_a_timer_waits_and_none_when_it_is_cancelled(ctx
 def test_a_timer_has_the_values_of_its_start_also_after_the_request(ctx: Any) -> None:
     seen: list[Any] = []
     go_on = threading.Event()
-    timer = Timer(AT_ONCE, lambda: (go_on.wait(PATIENCE), seen.append(ctx.user)), contexts=[ctx])
+
+    def job() -> None:
+        go_on.wait(PATIENCE)
+        seen.append(ctx.user)
+
+    timer = Timer(AT_ONCE, job, contexts=[ctx])
     with ctx.scope(user="ann"):
         timer.start()
         ctx.user = "later"

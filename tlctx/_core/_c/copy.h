@@ -1,4 +1,7 @@
-/* CopyBase: a copy of a request's values, and code that is run in a scope that begins with it. */
+/* CopyBase: a copy of a request's values, and code that is run in a scope that begins with it.
+
+   A request that submits many jobs takes a copy for each. As long as one is alive and the request has assigned nothing since,
+   it serves for the next one too: scope and copy refer to each other without a reference, and both take that away in time. */
 
 static PyObject *
 copy_make(PyTypeObject *type, PyObject *context, PyObject *origin, PyObject *values)
@@ -69,6 +72,52 @@ has_made_none(scopeobject *scope)
     return scope->made == NULL || (PyDict_CheckExact(scope->made) && PyDict_GET_SIZE(scope->made) == 0);
 }
 
+/* The scope's last copy, if it has what the scope has now: the same objects in the same order. A new reference, or NULL. */
+static PyObject *
+last_copy_if_same(scopeobject *scope, PyTypeObject *type)
+{
+    copyobject *copy = scope->last_copy;
+    if (copy == NULL || Py_REFCNT(copy) == 0 || copy->values == NULL || !Py_IS_TYPE(copy, type)
+        || PyDict_GET_SIZE(copy->values) != PyDict_GET_SIZE(scope->namespace)) {
+        return NULL;
+    }
+    PyObject *key, *value, *copied_key, *copied_value;
+    Py_ssize_t place = 0, copied_place = 0;
+    while (PyDict_Next(scope->namespace, &place, &key, &value)) {
+        if (!PyDict_Next(copy->values, &copied_place, &copied_key, &copied_value) || key != copied_key
+            || value != copied_value) {
+            return NULL;
+        }
+    }
+    return Py_NewRef((PyObject *)copy);
+}
+
+/* Note that `copy` is the last one of the scope. */
+static void
+note_copy(scopeobject *scope, copyobject *copy)
+{
+    if (scope->last_copy != NULL) {
+        scope->last_copy->scope = NULL;
+    }
+    scope->last_copy = copy;
+    copy->scope = scope;
+}
+
+static PyObject *
+new_copy(PyTypeObject *type, PyObject *context, scopeobject *scope)
+{
+    PyObject *values = PyDict_Copy(scope->namespace), *origin = Py_XNewRef(scope->label), *copy = NULL;
+    if (values != NULL && origin != NULL && is_open(scope) && has_made_none(scope)) { /* now, too */
+        copy = copy_make(type, context, origin, values);
+        if (copy != NULL) {
+            note_copy(scope, (copyobject *)copy);
+        }
+    }
+    Py_XDECREF(origin);
+    Py_XDECREF(values);
+    return copy;
+}
+
 static PyObject *
 copy_take(PyTypeObject *type, PyObject *context)
 {
@@ -78,13 +127,11 @@ copy_take(PyTypeObject *type, PyObject *context)
         return NULL;
     }
     scopeobject *scope = plain_scope(st, context);
-    if (scope != NULL && knows_origin(st, scope)) {
-        PyObject *values = PyDict_Copy(scope->namespace), *origin = Py_XNewRef(scope->label);
-        if (values != NULL && origin != NULL && is_open(scope) && has_made_none(scope)) { /* now, too */
-            copy = copy_make(type, context, origin, values);
+    if (scope != NULL && knows_origin(st, scope) && has_made_none(scope)) {
+        copy = last_copy_if_same(scope, type);
+        if (copy == NULL) {
+            copy = new_copy(type, context, scope);
         }
-        Py_XDECREF(origin);
-        Py_XDECREF(values);
     }
     Py_XDECREF(scope);
     return copy != NULL || PyErr_Occurred() ? copy : PyObject_CallMethodOneArg((PyObject *)type, st->str_take, context);
@@ -103,6 +150,10 @@ copy_traverse(copyobject *self, visitproc visit, void *arg)
 static int
 copy_clear(copyobject *self)
 {
+    if (self->scope != NULL) {
+        self->scope->last_copy = NULL;
+        self->scope = NULL;
+    }
     Py_CLEAR(self->context);
     Py_CLEAR(self->origin);
     Py_CLEAR(self->values);
@@ -167,7 +218,7 @@ static scopeobject *
 make_scope_of(copyobject *self)
 {
     state *st = self->context == NULL ? NULL : ((localobject *)self->context)->impl->st;
-    PyObject *kind = st == NULL ? NULL : class_attribute(Py_TYPE(self), st->str_kind);
+    PyObject *kind = st == NULL || self->values == NULL ? NULL : class_attribute(Py_TYPE(self), st->str_kind);
     if (kind == NULL || !PyType_Check(kind) || !PyType_IsSubtype((PyTypeObject *)kind, st->scope_type)) {
         PyErr_SetString(PyExc_TypeError, "a copy has no kind of scope");
         return NULL;

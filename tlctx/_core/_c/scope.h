@@ -123,6 +123,10 @@ scope_clear(scopeobject *self)
 {
     implobject *impl = self->impl;
     self->impl = NULL;
+    if (self->last_copy != NULL) {
+        self->last_copy->scope = NULL;
+        self->last_copy = NULL;
+    }
 #define CLEAR(name) Py_CLEAR(self->name);
     SCOPE_OBJECTS(CLEAR)
 #undef CLEAR

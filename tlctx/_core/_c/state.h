@@ -156,6 +156,7 @@ typedef struct {
     char in_loop, attached;
     char by_generator;            /* a generator entered it, which may leave it in another request */
     char closes_early;            /* no code of the request runs after the application's call */
+    struct copyobject *last_copy; /* of its values, if that is still alive: the copy takes this away as it goes */
 } scopeobject;
 
 /* ScopedIterator */
@@ -169,10 +170,11 @@ typedef struct {
 } iteratorobject;
 
 /* CopyBase */
-typedef struct {
+typedef struct copyobject {
     PyObject_HEAD
     PyObject *context, *origin;
-    PyObject *values;             /* a dict */
+    PyObject *values;             /* a dict, which nobody changes */
+    scopeobject *scope;           /* whose last copy it is, or NULL; the scope takes this away as it goes */
 } copyobject;
 
 /* bound */
