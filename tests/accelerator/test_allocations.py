@@ -15,8 +15,8 @@ from support.helpers import PATIENCE, missing
 TESTS = Path(__file__).parent.parent
 WORK = (
     "make_locals", "use_attributes", "bind_by_hand", "open_scopes_by_with", "open_strict_scopes", "use_attached_scopes",
-    "answer_a_list", "answer_a_stream", "answer_a_generator", "answer_a_file", "answer_an_error", "fail_while_streaming",
-    "answer_with_a_teardown",
+    "answer_a_list", "answer_a_stream", "answer_a_generator", "answer_a_file", "answer_an_error",
+    "fail_while_streaming", "answer_with_a_teardown",
 )  # fmt: skip
 """What the program has under these names."""
 ON_DEBUG_BUILDS = ("make_locals", "use_attributes", "bind_by_hand", "answer_a_list")
