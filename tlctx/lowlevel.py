@@ -25,7 +25,7 @@ from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
 from tlctx._core.implementation import bound
 from tlctx._core.observers import Observer, add_observer, remove_observer
-from tlctx._core.propagation import detached, propagate
+from tlctx._core.propagation import propagate, put_back, take_off
 from tlctx._core.reports import report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
@@ -36,10 +36,11 @@ __all__ = [
     "assigned_values",
     "bound",
     "close_early",
-    "detached",
     "explanations",
     "open_scopes",
     "propagate",
+    "put_back",
     "remove_observer",
     "report_failed_teardown",
+    "take_off",
 ]

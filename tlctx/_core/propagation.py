@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tlctx._core.context import RequestContext
     from tlctx._core.scope import Scope
 
-__all__ = ["attach", "attached_namespace", "detach", "detached", "namespace_of", "propagate"]
+__all__ = ["attach", "attached_namespace", "detach", "namespace_of", "propagate", "put_back", "take_off"]
 
 Attached = tuple["Scope", "FrameType | None"]
 
@@ -60,26 +60,18 @@ def propagate(scope: Scope) -> Iterator[None]:
         detach(scope)
 
 
-class detached:  # used as a function, as `bound` is
-    """A block of code that is not of the request, in which `scope` is detached; what it starts does not see `scope`.
+def take_off(scope: Scope) -> tuple[Attached, ...]:
+    """Detach `scope` for as long as code runs that is none of its request's. Returns what `put_back` wants."""
+    before = _attached.get()
+    if len(before) == 1 and before[0][0] is scope:
+        _attached.set(())
+    elif before:
+        detach(scope)
+    return before
 
-    Afterwards the scope is attached again where it was. An integration runs its server's code in one.
-    """
 
-    __slots__ = ("_attached", "_scope")
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._attached: tuple[Attached, ...] = ()
-
-    def __enter__(self) -> None:
-        self._attached = _attached.get()
-        if self._attached:
-            _attached.set(_open_but(self._scope))
-
-    def __exit__(self, *_: object) -> None:
-        if self._attached:
-            _attached.set(self._attached)
+put_back = _attached.set
+"""Attach what `take_off` has returned, in the very place: nothing else, and no scope that was not there."""
 
 
 def namespace_of(context: RequestContext) -> Namespace:
