@@ -13,9 +13,9 @@ from tlctx.lowlevel import open_scopes
 pytest.importorskip("trio", reason="needs trio")
 pytest.importorskip("anyio", reason="needs anyio")
 
-import anyio  # noqa: E402
-import anyio.to_thread  # noqa: E402
-import trio  # noqa: E402
+import anyio
+import anyio.to_thread
+import trio
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 both_loops = pytest.mark.parametrize("backend", ["asyncio", "trio"])
