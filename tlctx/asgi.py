@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from tlctx import RequestContext, Scope
-from tlctx.lowlevel import detached, report_failed_teardown
+from tlctx.lowlevel import put_back, report_failed_teardown, take_off
 
 __all__ = ["ContextMiddleware"]
 
@@ -75,11 +75,12 @@ class ContextMiddleware:
         own = Scope(self.ctx, scope, label)
         try:
             own.attach()
-            scope[_KEY] = (*outer, own)
+            scope[_KEY] = (*outer, own) if outer else (own,)
             if not self._starts_empty:
                 await self._assign_first_values(scope, own)
             await self.app(scope, partial(_receive, own, receive), partial(_send, own, send))
-            _close(own)
+            if not own.close_if_idle():
+                _close(own)
         except BaseException as error:
             if not own.ended:
                 _close_after(error, own)
@@ -123,13 +124,16 @@ def _is_same_request(scope: ASGIScope, current: Scope | None, scopes: tuple[Scop
 def _full_path(scope: ASGIScope) -> str:
     """The whole path; of an app that is mounted, some frameworks have the rest of it in the scope, others all."""
     root, path = scope.get("root_path", ""), scope["path"]
-    return path if path.startswith(root) else f"{root}{path}"  # type: ignore[no-any-return]
+    return path if path.startswith(root) else f"{root}{path}"
 
 
 async def _receive(scope: Scope, receive: Receive) -> Message:
     """The server's `receive`, with the request's scope detached."""
-    with detached(scope):
+    attached = take_off(scope)
+    try:
         return await receive()
+    finally:
+        put_back(attached)
 
 
 def _send(scope: Scope, send: Send, message: Message) -> Awaitable[None]:
@@ -145,14 +149,15 @@ async def _close_and_send(scope: Scope, send: Send, message: Message) -> None:
 
 
 async def _send_detached(scope: Scope, send: Send, message: Message) -> None:
-    with detached(scope):
+    attached = take_off(scope)
+    try:
         await send(message)
+    finally:
+        put_back(attached)
 
 
 def _close(scope: Scope, error: BaseException | None = None) -> None:
     """End the scope; what its teardown raises is reported and goes on."""
-    if error is None and scope.close_if_idle():
-        return
     try:
         scope.close(error)
     except BaseException as raised:

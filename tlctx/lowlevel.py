@@ -27,7 +27,7 @@ from tlctx._core.fields import declared_names
 from tlctx._core.implementation import bound
 from tlctx._core.missing import check_field
 from tlctx._core.observers import Observer, add_observer, remove_observer
-from tlctx._core.propagation import copy_variables, detached, propagate
+from tlctx._core.propagation import copy_variables, propagate, put_back, take_off
 from tlctx._core.reports import Count, report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
@@ -44,10 +44,11 @@ __all__ = [
     "copy_scope",
     "copy_variables",
     "declared_names",
-    "detached",
     "explanations",
     "open_scopes",
     "propagate",
+    "put_back",
     "remove_observer",
     "report_failed_teardown",
+    "take_off",
 ]

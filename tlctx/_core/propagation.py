@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from tlctx._core.attached import Attached
     from tlctx._core.scope import Scope
 
-__all__ = ["attach", "attached_namespace", "copy_variables", "detach", "detached", "namespace_of", "propagate"]
+__all__ = [
+    "attach",
+    "attached_namespace",
+    "copy_variables",
+    "detach",
+    "namespace_of",
+    "propagate",
+    "put_back",
+    "take_off",
+]
 
 
 class propagate:  # used as a function, as `bound` is
@@ -58,26 +67,18 @@ class propagate:  # used as a function, as `bound` is
             attached_scopes.set(tuple([each for each in attached_scopes.get() if each in self._before]))
 
 
-class detached:  # used as a function, as `bound` is
-    """A block of code that is not of the request, in which `scope` is detached; what it starts does not see `scope`.
+def take_off(scope: Scope) -> tuple[Attached, ...]:
+    """Detach `scope` for as long as code runs that is none of its request's. Returns what `put_back` wants."""
+    before = attached_scopes.get()
+    if len(before) == 1 and before[0][0] is scope:
+        attached_scopes.set(())
+    elif before:
+        detach(scope)
+    return before
 
-    Afterwards the scope is attached again where it was. An integration runs its server's code in one.
-    """
 
-    __slots__ = ("_attached", "_scope")
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-        self._attached: tuple[Attached, ...] = ()
-
-    def __enter__(self) -> None:
-        self._attached = attached_scopes.get()
-        if self._attached:
-            detach(self._scope)
-
-    def __exit__(self, *_: object) -> None:
-        if self._attached:
-            attached_scopes.set(self._attached)
+put_back = attached_scopes.set
+"""Attach what `take_off` has returned, in the very place: nothing else, and no scope that was not there."""
 
 
 def copy_variables() -> Context:

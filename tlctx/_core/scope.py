@@ -37,7 +37,7 @@ from tlctx._core import errors, observers, teardown
 from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.labels import label_text, name_of
-from tlctx._core.propagation import attach, detach, namespace_of
+from tlctx._core.propagation import attach, detach, namespace_of, take_off
 from tlctx._core.threads import thread_name
 from tlctx._core.unleft import close_late, close_left_open, close_unfinished, close_unleft, nearest_leavable
 
@@ -225,11 +225,12 @@ class Scope(ScopeBase):
             self._attach()
 
     def attach(self) -> None:
-        """Make it current for this coroutine and what that starts, until `detach`; leaving it does not close it.
+        """Make it current for this coroutine and what that starts, until `detach`, which does not close it.
 
         Raises RuntimeError where a scope is bound to the thread, RequestEndedError after its end.
         """
-        self._check_open("attaching a scope")
+        if self.ended:
+            self._check_open("attaching a scope")
         if observers.active and not self.thread:
             self.thread = threading.get_ident()
             observers.notify_begin(self)
@@ -237,11 +238,12 @@ class Scope(ScopeBase):
 
     def detach(self) -> None:
         """Undo `attach`, in any order."""
-        self._detach()
+        take_off(self)
 
     def _attach(self) -> None:
         """Make it current for this coroutine or greenlet. Raises RuntimeError where a scope is bound to the thread."""
-        if nearest_open(peek_dict(self.context)) is not None:
+        bound = peek_dict(self.context)
+        if bound is not None and nearest_open(bound) is not None:
             raise RuntimeError(_cannot_attach())
         self.thread = threading.get_ident()
         self._attached = True
