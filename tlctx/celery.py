@@ -28,7 +28,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from tlctx import RequestContext, Scope, per_request
-from tlctx.lowlevel import assigned_values, declared_names
+from tlctx.lowlevel import assigned_values, declared_names, not_copied_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,7 +51,8 @@ def install(app: Celery, ctx: RequestContext, fields: Iterable[str], name: str =
     A second context on the same application needs a `name` of its own. The senders and the workers have to agree on it.
 
     Raises TypeError if an argument is of the wrong type, or one of `fields` is a method or a per_request, ValueError if
-    `ctx` declares fields, but not this one, RuntimeError if the application has this `ctx`, or this `name`, already.
+    the class of `ctx` lists one in `not_copied`, or declares fields, but not this one, RuntimeError if the application
+    has this `ctx`, or this `name`, already.
     """
     if not isinstance(app, Celery):
         raise TypeError(f"the application comes first, a Celery, not {type(app).__name__}")
@@ -188,9 +189,10 @@ class _Installation:
         vars(request).setdefault("_tlctx_begun", {})[self.header] = scope.serial
         return scope
 
-    def _text_in(self, request: Any) -> Any:
+    def _text_in(self, request: Any) -> str | None:
         """What came in the header of a task: a worker's request has it itself, that of `apply` among its headers."""
-        return vars(request).get(self.header) or (request.headers or {}).get(self.header)
+        text: str | None = vars(request).get(self.header) or (request.headers or {}).get(self.header)
+        return text
 
     def _values_in(self, text: object) -> dict[str, Any] | None:
         """The values in a header, of the fields that this application allows; None if it is not as it has to be."""
@@ -198,7 +200,7 @@ class _Installation:
             return {}
         try:
             values = json.loads(text) if isinstance(text, str) else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return {name: values[name] for name in self.fields if name in values} if isinstance(values, dict) else None
 
@@ -241,17 +243,19 @@ def _watched(app: Celery) -> Any:
 
 
 def _checked(fields: Iterable[str], ctx: RequestContext) -> tuple[str, ...]:
-    names = () if isinstance(fields, str) else tuple(dict.fromkeys(fields))
+    names = () if isinstance(fields, str) else tuple(fields)
     if isinstance(fields, str) or not all(isinstance(name, str) for name in names):
         raise TypeError("fields must be names: install(app, ctx, fields=['user_id'])")
     cls = type(ctx)
-    declared = declared_names(cls)
+    declared, not_copied = declared_names(cls), not_copied_names(cls)
     for name in names:
         found = inspect.getattr_static(cls, name, None)
         if isinstance(found, per_request):
             raise TypeError(f"{cls.__name__}.{name} can't travel: what per_request makes is made anew in each task")
         if hasattr(type(found), "__set__"):
             raise TypeError(f"{cls.__name__}.{name} can't travel: it is not a field")
+        if name in not_copied:
+            raise ValueError(f"{cls.__name__}.{name} can't travel: the class lists it in not_copied")
         if declared and name not in declared:
             raise ValueError(f"{cls.__name__} does not declare {name!r}: declare what travels with tasks")
     return names

@@ -23,7 +23,7 @@ from __future__ import annotations
 from tlctx._core.copying import ScopeCopy, assigned_values, copy_scope
 from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
-from tlctx._core.fields import declared_names
+from tlctx._core.fields import declared_names, not_copied_names
 from tlctx._core.implementation import bound
 from tlctx._core.missing import check_field
 from tlctx._core.observers import Observer, add_observer, remove_observer
@@ -45,6 +45,7 @@ __all__ = [
     "copy_variables",
     "declared_names",
     "explanations",
+    "not_copied_names",
     "open_scopes",
     "propagate",
     "put_back",

@@ -4,4 +4,6 @@ from notebook.app import create_app
 
 __all__ = ["celery"]
 
-celery = create_app().extensions["notebook.celery"]
+celery = create_app().extensions.get("notebook.celery")
+if celery is None:
+    raise SystemExit("Set CELERY_BROKER_URL, for the worker and for the web server.")

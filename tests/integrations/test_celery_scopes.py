@@ -234,6 +234,17 @@ class TestCallsAsFunctions:
         assert len(found) == 9
         assert len(set(found)) == 1
 
+    def test_one_that_is_not_bound_to_the_application_yet_is_a_function_too(self, app: Any, ctx: TaskCtx) -> None:
+        class Look(Task):  # type: ignore[misc]
+            name = "look"
+
+            def run(self) -> Any:
+                return ctx.user
+
+        app.tasks.register(Look())
+        with ctx.scope(user="ann"):
+            assert app._tasks["look"].run() == "ann"
+
     def test_celerys_map_calls_in_one_scope(self, app: Any, ctx: TaskCtx) -> None:
         found: list[Any] = []
 
@@ -566,6 +577,14 @@ class TestInstalling:
     def test_a_name_that_is_not_a_field_is_refused(self, ctx: TaskCtx, name: str, kind: Any, text: str) -> None:
         with pytest.raises(kind, match=text):
             install(bare_app(), ctx, ["user", name])
+
+    def test_what_no_copy_may_have_is_refused(self) -> None:
+        class Guarded(RequestContext, not_copied=["token"]):
+            user: str = "nobody"
+            token: str = "SESAME"
+
+        with pytest.raises(ValueError, match=r"Guarded.token can't travel: the class lists it in not_copied"):
+            install(bare_app(), Guarded(), ["user", "token"])
 
     def test_where_nothing_is_declared_any_name_is_taken(self) -> None:
         from tlctx import ctx

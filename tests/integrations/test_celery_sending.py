@@ -397,7 +397,9 @@ class TestHeaders:
     def send(self, app: Any, text: Any, name: str = "look") -> Any:
         return app.send_task(name, headers={HEADER: text})
 
-    @pytest.mark.parametrize("text", ["[", "[]", "{]", '"SESAME"', 1, ["SESAME"], {"user": "SESAME"}])
+    @pytest.mark.parametrize(
+        "text", ["[", "[" * 100_000, "[]", "{]", '"SESAME"', 1, ["SESAME"], {"user": "SESAME"}], ids=range(8)
+    )
     def test_one_that_is_not_ours_fails_the_task_before_it_begins(
         self, app: Any, look: Any, seen: list[Any], text: Any
     ) -> None:

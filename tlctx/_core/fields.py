@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from tlctx._core.context import RequestContext
 
-__all__ = ["Field", "check_not_copied", "declare_fields", "declared_names", "defaults_of", "run_init_in_scopes"]
+__all__ = [
+    "Field",
+    "check_not_copied",
+    "declare_fields",
+    "declared_names",
+    "defaults_of",
+    "not_copied_names",
+    "run_init_in_scopes",
+]
 
 _UNSET: Any = object()
 _PLAIN: Any = dataclasses.field()
@@ -93,6 +101,12 @@ def check_not_copied(cls: Any, names: Iterable[str]) -> frozenset[str]:
     for name in own - cls._local__declared:
         raise TypeError(f"not_copied of {cls.__name__} names {name!r}, which the class does not declare")
     return own.union(*inherited)
+
+
+def not_copied_names(cls: Any) -> frozenset[str]:
+    """The names that the class, or a base, lists in `not_copied`: their values leave no request."""
+    names: frozenset[str] = cls._local__not_copied
+    return names
 
 
 def _add_own_fields(base: type, fields: dict[str, Field], *, mixin: bool) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from notebook import create_app, exports
+from notebook import create_app
+from notebook.context import ctx
+from notebook.export import csv_lines
 from notebook.models import Export, User
 from sqlalchemy import select
 from support.celery_app import messages_of, run_one
@@ -56,15 +58,14 @@ class TestInThreads:
     ) -> None:
         both = threading.Barrier(2)
         scopes: list[Scope | None] = []
-        lines = exports.csv_lines
 
         def meet_half_way() -> Iterator[str]:
-            for line in lines():
+            for line in csv_lines():
                 both.wait(PATIENCE)
-                scopes.append(Scope.current(exports.ctx))
+                scopes.append(Scope.current(ctx))
                 yield line
 
-        monkeypatch.setattr(exports, "csv_lines", meet_half_way)
+        monkeypatch.setattr("notebook.exports.csv_lines", meet_half_way)
         for name, user in {"ada": ada, "bob": bob}.items():
             user.write(f"1 of {name}")
             user.write(f"2 of {name}")
@@ -80,7 +81,7 @@ class TestInThreads:
         self, app: Flask, ada: Browser, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         may_go_on = threading.Event()
-        monkeypatch.setattr(exports, "csv_lines", lambda: [str(may_go_on.wait(PATIENCE))])
+        monkeypatch.setattr("notebook.exports.csv_lines", lambda: [str(may_go_on.wait(PATIENCE))])
         ada.post("/export")
         page = ada.get("/export").text
         assert "is being made" in page
@@ -100,7 +101,7 @@ class TestInThreads:
     def test_one_that_fails_says_so_and_leaves_nothing(
         self, app: Flask, ada: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(exports, "csv_lines", lambda: raising(Boom("of the job")))
+        monkeypatch.setattr("notebook.exports.csv_lines", lambda: raising(Boom("of the job")))
         ada.post("/export")
         finish_jobs(app)
         assert "The export failed" in ada.get("/export").text
@@ -125,7 +126,7 @@ class TestInThreads:
                 first_may_go_on.wait(PATIENCE)
             yield text
 
-        monkeypatch.setattr(exports, "csv_lines", lines)
+        monkeypatch.setattr("notebook.exports.csv_lines", lines)
         ada.post("/export")
         first_has_begun.wait(PATIENCE)
         ada.post("/export")
