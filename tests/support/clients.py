@@ -26,7 +26,7 @@ def of_requests(*outbounds: Any) -> Callable[..., Any]:
 
 
 def of_httpx(*outbounds: Any) -> Callable[..., Any]:
-    client = httpx.Client(follow_redirects=True, trust_env=False)
+    client = httpx.Client(follow_redirects=True, trust_env=False, verify=False)
     for outbound in outbounds:
         outbound.install(client)
 
@@ -38,7 +38,7 @@ def of_httpx(*outbounds: Any) -> Callable[..., Any]:
 
 
 def of_async_httpx(*outbounds: Any) -> Callable[..., Any]:
-    client = httpx.AsyncClient(follow_redirects=True, trust_env=False)
+    client = httpx.AsyncClient(follow_redirects=True, trust_env=False, verify=False)
     for outbound in outbounds:
         outbound.install(client)
 

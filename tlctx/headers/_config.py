@@ -103,10 +103,10 @@ class Headers:
         """
         if self._propagators is None:
             raise RuntimeError("only trace=True or baggage=True reads what an OpenTelemetry context is made from")
-        context: Context = self._propagators.context_of(self._carried())
+        context: Context = self._propagators.context_of(self._received())
         return context
 
-    def _carried(self) -> dict[str, str]:
+    def _received(self) -> dict[str, str]:
         """The trace and the baggage of the current request by the names of their headers; empty outside a request."""
         found = {name: self.ctx.get(name, None) for name in self._fields()[self.request_id is not None :]}
         return {name: value for name, value in found.items() if isinstance(value, str)}

@@ -96,14 +96,14 @@ class Outbound:
             return {}
         from tlctx.headers import _trace
 
-        carried = self._headers._carried()
+        received = self._headers._received()
         found: dict[str, str] = {}
         if self._trace:
             found = _trace.current_trace() or _trace.read_trace(
-                _one(carried, "traceparent"), _one(carried, "tracestate")
+                _one(received, "traceparent"), _one(received, "tracestate")
             )
         if self._baggage:
-            members = _trace.allowed_baggage(_one(carried, "baggage"), self._baggage)
+            members = _trace.allowed_baggage(_one(received, "baggage"), self._baggage)
             if members:
                 found["baggage"] = members
         return found
@@ -121,8 +121,8 @@ class Outbound:
         return found
 
 
-def _one(carried: Mapping[str, str], name: str) -> list[str]:
-    return [carried[name]] if name in carried else []
+def _one(received: Mapping[str, str], name: str) -> list[str]:
+    return [received[name]] if name in received else []
 
 
 def _check_fields(fields: Mapping[str, str]) -> None:

@@ -66,7 +66,7 @@ def read_baggage(values: Collection[str]) -> str:
 
 
 def allowed_baggage(values: Collection[str], allowed: Collection[str]) -> str:
-    """The members with allowed keys: those that were carried, and those that code has set in OpenTelemetry since."""
+    """The members with allowed keys: those that came, and those that code has set in OpenTelemetry since."""
     set_since = {key: value for key, value in baggage.get_all().items() if key in allowed}
     members = [
         member
@@ -81,9 +81,9 @@ def allowed_baggage(values: Collection[str], allowed: Collection[str]) -> str:
     return ",".join(_rules.split_baggage([*members, *carrier.values()])[0])
 
 
-def context_of(carried: Mapping[str, str]) -> Context:
+def context_of(received: Mapping[str, str]) -> Context:
     """The headers as an OpenTelemetry context, the parent of a span for example."""
-    context = _trace.extract(carried, Context())
-    members, _ = _rules.split_baggage([carried.get("baggage", "")])
+    context = _trace.extract(received, Context())
+    members, _ = _rules.split_baggage([received.get("baggage", "")])
     plain = ",".join(member.partition(";")[0] for member in members)  # which knows no properties
     return _baggage.extract({"baggage": plain}, context)
