@@ -15,7 +15,7 @@ import pytest
 from support.async_ways import SHARED, WAYS, called, share
 from support.contexts import seen
 from support.flask_app import WorkCtx
-from support.helpers import PATIENCE, Boom, missing
+from support.helpers import PATIENCE, Boom
 from support.threads import run_at_once
 from werkzeug.test import Client
 
@@ -32,7 +32,7 @@ try:
 
     from tlctx.django import AsyncViewMiddleware
 except ImportError:
-    missing("the package django")
+    pytest.skip("needs the package django", allow_module_level=True)
 
 if not settings.configured:
     settings.configure(ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None, SECRET_KEY="of a test")
