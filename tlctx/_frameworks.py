@@ -67,8 +67,6 @@ def explain_server(context: Any) -> str | None:
     return None
 
 
-
-
 def explain_celery(context: Any) -> str | None:
     """Why `context` has no request although a Celery task runs here: it was not installed, or it is not its turn."""
     find = getattr(sys.modules.get("celery._state"), "get_current_task", None)

@@ -72,9 +72,12 @@ class per_request(Generic[T]):
 
     def _make(self, context: RequestContext, scope: Scope) -> Any:
         value = self._value(context)
-        scope._check_open(f"writing {self.name!r}")
-        scope._made[self.name] = value  # noted before a thread that copies the values can see it
-        return value
+        try:
+            scope._check_open(f"writing {self.name!r}")
+            scope._made[self.name] = value  # noted before a thread that copies the values can see it
+            return value
+        finally:
+            del value  # so that no traceback shows it
 
     def _value(self, context: RequestContext) -> Any:
         if not self._generates:
