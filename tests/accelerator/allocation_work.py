@@ -13,6 +13,7 @@ from support.helpers import start_nothing
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope, per_request
 from tlctx._core.implementation import attach, swap_dict
+from tlctx.lowlevel import copy_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,6 +128,12 @@ def use_attached_scopes() -> None:
     in_two_scopes.run(use_attached)
 
 
+def run_jobs() -> None:
+    with ctx.scope(user="ann"):
+        first, second = copy_scope(ctx), copy_scope(ctx)
+        assert first.run(getattr, ctx, "user") == second.run(lambda: ctx.user) == "ann"
+
+
 def answer_a_list(environ: Any, start_response: Any) -> Any:
     ctx.user = "ann"
     return [ctx.user.encode()]
@@ -191,6 +198,7 @@ WORK: dict[str, Callable[[], None]] = {
     "open_scopes_by_with": open_scopes_by_with,
     "open_strict_scopes": open_strict_scopes,
     "use_attached_scopes": use_attached_scopes,
+    "run_jobs": run_jobs,
     **{
         app.__name__: served(app)
         for app in (

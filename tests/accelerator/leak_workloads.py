@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import io
@@ -14,17 +13,7 @@ from support.helpers import in_foreign_thread, in_thread
 
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope, per_request
-from tlctx._core.attached import attached_scopes
-from tlctx._core.implementation import (
-    ScopedIterator,
-    attach,
-    attached_namespace,
-    detach,
-    namespace_of,
-    nearest_open,
-    peek_dict,
-    swap_dict,
-)
+from tlctx._core.implementation import ScopedIterator, nearest_open, peek_dict, swap_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,35 +233,6 @@ def serve(app: Any, initialize: Any = None) -> Any:
     return body
 
 
-async def in_a_coroutine() -> None:
-    with ctx.scope(user="ann"), strict.scope():
-        assert (ctx.user, ctx.made, ctx.get("user")) == ("ann", [1], "ann")
-        strict.user = ctx.user = "bob"
-        del ctx.user
-        refused(getattr, ctx, "mising")
-        refused(setattr, strict, "other", 1)
-    refused(getattr, ctx, "user")
-
-
-def attached() -> None:
-    first, second = Scope(ctx), Scope(ctx)
-    for scope in (first, second, first):
-        attach(scope)
-    assert namespace_of(ctx) is attached_namespace(ctx) is first.namespace
-    first.close()
-    refused(getattr, ctx, "user")
-    detach(second)
-    second.close()
-    refused(attach, 5)
-    token = attached_scopes.set([])  # type: ignore[arg-type]
-    refused(getattr, ctx, "user")
-    refused(attach, first)
-    attached_scopes.reset(token)
-    running = asyncio.new_event_loop()
-    running.run_until_complete(in_a_coroutine())
-    running.close()
-
-
 def requests() -> None:
     for app in (
         in_list,
@@ -298,6 +258,5 @@ WORKLOADS: dict[str, Callable[[], object]] = {
     "scopes": scopes,
     "strict scopes and made defaults": strict_scopes,
     "scopes out of order": out_of_order,
-    "attached scopes": attached,
     "requests": requests,
 }

@@ -22,7 +22,7 @@ if not __package__:  # run as a command: its own folder stays off the path, wher
 
 import click
 import pytest
-from accelerator.leak_workloads import WORKLOADS
+from accelerator.leak_workloads_elsewhere import WORKLOADS
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table

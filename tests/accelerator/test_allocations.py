@@ -15,6 +15,7 @@ from support.helpers import PATIENCE, missing
 TESTS = Path(__file__).parent.parent
 WORK = (
     "make_locals", "use_attributes", "bind_by_hand", "open_scopes_by_with", "open_strict_scopes", "use_attached_scopes",
+    "run_jobs",
     "answer_a_list", "answer_a_stream", "answer_a_generator", "answer_a_file", "answer_an_error",
     "fail_while_streaming", "answer_with_a_teardown",
 )  # fmt: skip

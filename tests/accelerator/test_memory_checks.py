@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accelerator.leak_workloads import WORKLOADS
+from accelerator.leak_workloads_elsewhere import WORKLOADS
 from accelerator.memory_checks import CheckError, compile_sanitized, find_tests, run_sanitized, runtime, sanitize
 from support.growth import growth_of
 from support.helpers import missing

@@ -165,11 +165,11 @@ def jobs(effort: Effort) -> Iterator[Row]:
 
 
 JOBS = [
-    Job("jobs of a pool", jobs, 8),
     *(
         Job(f"first touch, {rival.name}", functools.partial(first_touch, rival), 6)
         for rival in (THREAD_LOCAL, PYTHON_LOCAL, ASGIREF_LOCAL, WERKZEUG_LOCAL)
     ),
     Job("live threads", reads_among_many, 8),
     Job("threads at once", reads_at_once, 8),
+    Job("jobs of a pool", jobs, 8),
 ]

@@ -220,11 +220,13 @@ def test_a_future_that_is_kept_does_not_keep_the_values(ctx: Any) -> None:
     with ThreadPoolExecutor(1, contexts=[ctx]) as pool:
         with ctx.scope(user=Value()):
             value = weakref.ref(ctx.user)
-            futures: list[Any] = [pool.submit(len, "x"), pool.submit(fail)]
+            futures: list[Any] = [pool.submit(len, "x")]
+            if sys.version_info < (3, 14):  # where the pool's own frame, in the traceback, has what it has called
+                futures.append(pool.submit(fail))
         concurrent.futures.wait(futures, PATIENCE)
         with ctx.scope():
             pool.submit(len, "another job, so that the thread lets go of the last").result(PATIENCE)
-    assert futures[1].exception() is not None
+    assert [type(future.exception()) for future in futures[1:]] == [ValueError] * (sys.version_info < (3, 14))
     assert value() is None
 
 
