@@ -129,7 +129,10 @@ def servers(session: nox.Session) -> None:
 
 @nox.session
 def more_servers(session: nox.Session) -> None:
-    """Run every fault on the servers of event loops, and in Apache; `-- -m servers` adds their naive controls."""
+    """Run every fault on the servers of event loops, of ASGI too, and in Apache; and the naive controls of ASGI.
+
+    `-- -m servers` adds the other controls.
+    """
     session.install("-e", ".[test]", *group("more_servers"))
     pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
     pytest(session, "-m", "control", "-k", "not (uvloop or trio)", "tests/servers/test_asgi_faults.py")

@@ -67,6 +67,7 @@ def test_requests_that_take_turns_each_see_their_own_values_also_in_tasks_and_th
 @both_loops
 def test_a_request_inside_a_cancel_scope_ends_with_the_cancellation(backend: str) -> None:
     ended: list[Any] = []
+    cancel_scope: Any = None
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         ctx.enter_context(Recorder(ended))
@@ -85,7 +86,6 @@ def test_a_request_inside_a_cancel_scope_ends_with_the_cancellation(backend: str
         assert open_scopes() == []
         return anyio.get_cancelled_exc_class()
 
-    cancel_scope: Any = None
     cancelled = anyio.run(main, backend=backend)
     assert ended == [(cancelled, "ann")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,8 @@ from tlctx.asgi import ContextMiddleware
 from tlctx.lowlevel import close_early
 
 starlette = pytest.importorskip("starlette", reason="needs Starlette")
-fastapi = pytest.importorskip("fastapi", reason="needs FastAPI")
 quart = pytest.importorskip("quart", reason="needs Quart")
 
-from fastapi import Depends, FastAPI  # noqa: E402
 from quart import Quart, websocket  # noqa: E402
 from starlette.applications import Starlette  # noqa: E402
 from starlette.background import BackgroundTask  # noqa: E402
@@ -29,7 +28,11 @@ from starlette.responses import PlainTextResponse, StreamingResponse  # noqa: E4
 from starlette.routing import Mount, Route, WebSocketRoute  # noqa: E402
 
 if TYPE_CHECKING:
+    import fastapi
     from starlette.websockets import WebSocket
+else:
+    # The newest Python has it later than the others.
+    fastapi = importlib.import_module("fastapi") if importlib.util.find_spec("fastapi") else None
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -94,7 +97,7 @@ def test_a_streaming_response_of_starlette_sees_the_request_to_its_end(kind: str
     async def main() -> list[Exchange]:
         async def run(exchange: Exchange) -> None:
             exchange.received.clear()
-            exchange.receive = asyncio.Event().wait  # type: ignore[assignment]  # the client stays
+            exchange.receive = asyncio.Event().wait  # type: ignore[method-assign]  # the client stays
             await exchange
 
         exchanges = [Exchange(app, http_scope(f"/{number}")) for number in range(20)]
@@ -247,7 +250,7 @@ def test_starlettes_lifespan_has_no_scope_and_one_that_it_opens_is_not_seen_by_r
             log.append(message["type"])
             started.set()
 
-        life = asyncio.create_task(app({"type": "lifespan"}, receive, send))  # type: ignore[arg-type]
+        life = asyncio.create_task(app({"type": "lifespan"}, receive, send))
         await started.wait()
         exchange = Exchange(app, http_scope("/"))
         await exchange
@@ -262,6 +265,7 @@ def test_starlettes_lifespan_has_no_scope_and_one_that_it_opens_is_not_seen_by_r
 # FastAPI
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("fastapi"), reason="needs FastAPI")
 def test_endpoints_dependencies_and_background_tasks_of_fastapi_see_the_request() -> None:
     log: list[Any] = []
 
@@ -270,21 +274,21 @@ def test_endpoints_dependencies_and_background_tasks_of_fastapi_see_the_request(
         yield ctx.user
         log.append(f"sync ends {ctx.user}")
 
-    async def async_dependency(first: str = Depends(sync_dependency)) -> AsyncIterator[str]:
+    async def async_dependency(first: str = fastapi.Depends(sync_dependency)) -> AsyncIterator[str]:
         ctx.user = f"{first}!"
         yield ctx.user
         log.append(f"async ends {ctx.user}")
 
-    app = FastAPI()
+    app = fastapi.FastAPI()
 
     @app.get("/plain")
-    def plain(tasks: fastapi.BackgroundTasks, user: str = Depends(async_dependency)) -> str:
+    def plain(tasks: fastapi.BackgroundTasks, user: str = fastapi.Depends(async_dependency)) -> str:
         ctx.enter_context(Recorder(log))
         tasks.add_task(lambda: log.append(f"background {ctx.user}"))
         return f"{user} {ctx.user}"
 
     @app.get("/coroutine")
-    async def coroutine(tasks: fastapi.BackgroundTasks, user: str = Depends(async_dependency)) -> str:
+    async def coroutine(tasks: fastapi.BackgroundTasks, user: str = fastapi.Depends(async_dependency)) -> str:
         return plain(tasks, user)
 
     for path in ("/plain", "/coroutine"):
@@ -325,7 +329,7 @@ def test_views_streams_and_background_tasks_of_quart_see_the_request() -> None:
 
         return chunks()
 
-    async def main() -> list[bytes]:
+    async def main() -> list[Any]:
         client = app.test_client()
         return [await (await client.get(path)).get_data() for path in ("/coroutine", "/plain", "/stream")]
 
@@ -342,7 +346,7 @@ def test_a_websocket_of_quart_has_one_scope() -> None:
     async def chat() -> None:
         ctx.enter_context(Recorder(log))
         for _ in range(2):
-            ctx.user = f"{ctx.user} {await websocket.receive()}"
+            ctx.user += f" {await websocket.receive()!s}"
         await websocket.send(ctx.user)
 
     async def main() -> str:

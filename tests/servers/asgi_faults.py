@@ -11,6 +11,8 @@ from servers.client import PATIENCE
 from servers.running import until
 from servers.visit import NOWHERE, Fault, Visit
 
+__all__ = ["FAULTS"]
+
 assert asgi_faults_of_clients  # which adds its own to FAULTS
 ENDS_THE_LOOP = "it ends the loop, and a worker that failed is not replaced"
 KILLS_TRIO = {"hypercorn-asgi-trio": ENDS_THE_LOOP}
@@ -20,6 +22,7 @@ KILLS = {
     "keyboard_interrupt": {**KILLS_TRIO, "hypercorn-asgi": ENDS_THE_LOOP},
 }
 ON_UVICORN = ("uvicorn-asgi", "uvicorn-asgi-uvloop")
+HYPERCORN_WAITS = {"hypercorn": "whether the next request waits for the end of the one before is a matter of chance"}
 NO_TASKS = {"hypercorn-asgi-trio": "trio has no task that nobody waits for"}
 
 
@@ -45,7 +48,7 @@ simple(
     naive_varies={"uvicorn": "the request behind it runs, unanswered, and clears what this one has left"},
 )
 for error in ("stop_iteration", "stop_async_iteration", "generator_exit", "cancelled"):
-    limits = {"absent": {"hypercorn-asgi-trio": "it is asyncio's"} if error == "cancelled" else {}}
+    limits: dict[str, Any] = {"absent": {"hypercorn-asgi-trio": "it is asyncio's"} if error == "cancelled" else {}}
     limits["dies"] = KILLS.get(error, {})
     simple(error, tag=error, route="raise_named", **limits)
     simple(f"{error}_in_the_middle", tag=error, route="raise_named_in_the_middle", **limits)
@@ -111,7 +114,7 @@ def kept_alive(visit: Visit) -> None:
             visit.expect(answer, 200, visit.tags[-1].encode())
 
 
-@fault(naive_leaks=ON_UVICORN, naive_varies={"hypercorn": "it waits for the request before, as it happens"})
+@fault(naive_leaks=ON_UVICORN, naive_varies=HYPERCORN_WAITS)
 def pipelined_behind_one_that_goes_on(visit: Visit) -> None:
     """uvicorn makes the task of the next request in that of the one before it, whose background task still runs."""
     first, second = visit.new_tag(), visit.new_tag()
@@ -135,7 +138,7 @@ def check_probes(visit: Visit, answers: list[Any]) -> None:
             visit.wrong.append(f"a later request sees {answer.body[:80]!r}")
 
 
-@fault(naive_leaks=ON_UVICORN)
+@fault(naive_leaks=ON_UVICORN, naive_varies=HYPERCORN_WAITS)
 def behind_an_upload_that_goes_on(visit: Visit) -> None:
     """uvicorn stops reading while a body is long, and goes on to read in the task of that request."""
     tag = visit.new_tag()

@@ -35,7 +35,7 @@ async def hello_without_context(scope: Any, receive: Any, send: Any) -> None:
 
 
 def test_each_of_thousands_of_requests_that_take_turns_sees_its_own_values() -> None:
-    wrong = []
+    wrong: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         name = scope["path"]
@@ -108,7 +108,7 @@ def test_the_asgi_scope_is_the_servers_own_and_has_one_key_more_without_any_valu
 @pytest.mark.parametrize("kind", ["lifespan", "something.new"])
 def test_what_is_no_request_passes_through_without_a_scope(kind: str) -> None:
     scope = {"type": kind}
-    seen_there = []
+    seen_there: list[str] = []
 
     async def app(inner: Any, receive: Any, send: Any) -> None:
         assert (inner, receive, send) == (scope, exchange.receive, exchange.send)
@@ -366,7 +366,7 @@ def test_observers_are_told_of_a_request() -> None:
             serve(within(failing))
     finally:
         remove_observer(observer)
-    begin = ("begin", "GET /path", [], True)
+    begin: Any = ("begin", "GET /path", [], True)
     assert events == [begin, ("end", "GET /path", type(None)), begin, ("end", "GET /path", Boom)]
 
 

@@ -17,7 +17,14 @@ from tlctx._core.threads import storage
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["has_coroutine_frame", "in_coroutine", "in_unpatched_greenlet", "outermost_coroutine"]
+__all__ = [
+    "cannot_attach",
+    "has_coroutine_frame",
+    "in_coroutine",
+    "in_unpatched_greenlet",
+    "outermost_coroutine",
+    "shares_thread",
+]
 
 _modules = sys.modules
 _COROUTINE = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -85,3 +92,21 @@ def in_unpatched_greenlet() -> bool:
     if threading.local is not storage.kind:
         storage.refresh()
     return type(storage.here).__module__ == "_thread"  # the interpreter's own; gevent patches `_thread` too
+
+
+def shares_thread() -> bool:
+    """Whether what runs here takes turns with others on this thread."""
+    return in_coroutine() or has_coroutine_frame() or in_unpatched_greenlet()
+
+
+def cannot_attach() -> str:
+    """Why a scope can't be attached here, where another one is bound to the thread."""
+    if in_coroutine() or has_coroutine_frame():
+        return (
+            "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
+            "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
+        )
+    return (
+        "a scope can't be opened in a greenlet while its thread runs inside another scope of the same context: "
+        "greenlets that take turns on the thread would see each other's. Have gevent or eventlet patch threading first."
+    )

@@ -34,7 +34,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from tlctx._core import errors, observers, teardown
-from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
+from tlctx._core.flows import cannot_attach, shares_thread
 from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.labels import label_text, name_of
 from tlctx._core.propagation import attach, detach, namespace_of, take_off
@@ -216,7 +216,7 @@ class Scope(ScopeBase):
         outer = self._drop_ended()
         # What was bound inside the event loop is unbound before the coroutine that called the plain code goes on.
         in_plain_code = outer is not None and outer.scope is not None and outer.scope._in_loop
-        if in_plain_code or not _shares_thread():
+        if in_plain_code or not shares_thread():
             self._displaced = self.bind()
         else:
             self.thread = threading.get_ident()
@@ -244,7 +244,7 @@ class Scope(ScopeBase):
         """Make it current for this coroutine or greenlet. Raises RuntimeError where a scope is bound to the thread."""
         bound = peek_dict(self.context)
         if bound is not None and nearest_open(bound) is not None:
-            raise RuntimeError(_cannot_attach())
+            raise RuntimeError(cannot_attach())
         self.thread = threading.get_ident()
         self._attached = True
         attach(self)
@@ -265,22 +265,6 @@ class Scope(ScopeBase):
 
     def _run_late(self) -> None:
         teardown.run(self._parts, None)
-
-
-def _shares_thread() -> bool:
-    return in_coroutine() or has_coroutine_frame() or in_unpatched_greenlet()
-
-
-def _cannot_attach() -> str:
-    if in_coroutine() or has_coroutine_frame():
-        return (
-            "a scope can't be opened in a coroutine while its event loop runs inside another scope of the same "
-            "context: tasks that take turns on the thread would see each other's. Open one scope a task instead."
-        )
-    return (
-        "a scope can't be opened in a greenlet while its thread runs inside another scope of the same context: "
-        "greenlets that take turns on the thread would see each other's. Have gevent or eventlet patch threading first."
-    )
 
 
 def _what_is_wrong_with(values: object) -> str:
