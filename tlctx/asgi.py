@@ -86,7 +86,7 @@ class ContextMiddleware:
                 _close_after(error, own)
             raise
         finally:
-            own.detach()
+            take_off(own)
 
     async def _assign_first_values(self, scope: ASGIScope, own: Scope) -> None:
         own.run_init()

@@ -10,7 +10,7 @@ from accelerator.leak_workloads import ctx, fail, kept, refused, strict
 
 from tlctx import Scope
 from tlctx._core.attached import attached_scopes
-from tlctx._core.implementation import attach, attached_namespace, detach, namespace_of
+from tlctx._core.implementation import attach, attach_plainly, attached_namespace, detach, namespace_of
 from tlctx.lowlevel import ScopeCopy, copy_scope
 
 if TYPE_CHECKING:
@@ -34,9 +34,15 @@ def attached() -> None:
     assert namespace_of(ctx) is attached_namespace(ctx) is first.namespace
     first.close()
     refused(getattr, ctx, "user")
+    assert [scope for scope, _ in detach(second)] == [first, second]
+    assert attach_plainly(second)
+    with ctx.scope():
+        assert not attach_plainly(second)
     detach(second)
     second.close()
+    assert not attach_plainly(second)
     refused(attach, 5)
+    refused(attach_plainly, 5)
     token = attached_scopes.set([])  # type: ignore[arg-type]
     refused(getattr, ctx, "user")
     refused(attach, first)

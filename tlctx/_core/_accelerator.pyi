@@ -1,6 +1,7 @@
 # The C accelerator has the interface of the pure-Python implementation.
 
 from tlctx._core._py.attached import attach as attach
+from tlctx._core._py.attached import attach_plainly as attach_plainly
 from tlctx._core._py.attached import detach as detach
 from tlctx._core._py.attached import namespace_of as namespace_of
 from tlctx._core._py.body import ScopedIterator as ScopedIterator

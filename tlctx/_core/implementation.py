@@ -9,6 +9,7 @@ __all__ = [
     "ScopeBase",
     "ScopedIterator",
     "attach",
+    "attach_plainly",
     "attached_namespace",
     "bound",
     "detach",
@@ -33,7 +34,7 @@ def _is_accelerated() -> bool:
 _accelerated = _is_accelerated()
 
 if TYPE_CHECKING or not _accelerated:
-    from tlctx._core._py.attached import attach, detach, namespace_of
+    from tlctx._core._py.attached import attach, attach_plainly, detach, namespace_of
     from tlctx._core._py.body import ScopedIterator
     from tlctx._core._py.bound import bound
     from tlctx._core._py.copy import CopyBase
@@ -47,6 +48,7 @@ else:
         ScopeBase,
         ScopedIterator,
         attach,
+        attach_plainly,
         attached_namespace,
         bound,
         detach,

@@ -31,6 +31,12 @@ __all__ = [
     "take_off",
 ]
 
+take_off = detach
+"""Detach a scope for as long as code runs that is none of its request's. Returns what `put_back` wants."""
+
+put_back = attached_scopes.set
+"""Attach what `take_off` has returned, in the very place: nothing else, and no scope that was not there."""
+
 
 class propagate:  # used as a function, as `bound` is
     """A block in which coroutines, tasks and `asyncio.to_thread` that are started see `scope`.
@@ -65,20 +71,6 @@ class propagate:  # used as a function, as `bound` is
         detach(self._scope)
         if not in_coroutine():  # asgiref's `async_to_sync` brings back what its coroutine attached and never detached
             attached_scopes.set(tuple([each for each in attached_scopes.get() if each in self._before]))
-
-
-def take_off(scope: Scope) -> tuple[Attached, ...]:
-    """Detach `scope` for as long as code runs that is none of its request's. Returns what `put_back` wants."""
-    before = attached_scopes.get()
-    if len(before) == 1 and before[0][0] is scope:
-        attached_scopes.set(())
-    elif before:
-        detach(scope)
-    return before
-
-
-put_back = attached_scopes.set
-"""Attach what `take_off` has returned, in the very place: nothing else, and no scope that was not there."""
 
 
 def copy_variables() -> Context:

@@ -155,18 +155,20 @@ pairs_with(state *st, PyObject *first, PyObject *before, PyObject *scope)
     return pairs;
 }
 
-/* Put `first`, if it is not NULL, in front of what is attached, without `scope` and scopes that have ended. */
+/* Put `first`, if it is not NULL, in front of what is attached, without `scope` and scopes that have ended. Returns what was
+   attached before, as a new reference. */
 static PyObject *
 attach_instead(state *st, PyObject *first, PyObject *scope)
 {
     PyObject *before = attached_pairs(st);
     PyObject *pairs = before == NULL ? NULL : pairs_with(st, first, before, scope);
     PyObject *token = pairs == NULL ? NULL : PyContextVar_Set(st->attached_scopes, pairs);
-    int done = token != NULL;
+    if (token == NULL) {
+        Py_CLEAR(before);
+    }
     Py_XDECREF(token);
     Py_XDECREF(pairs);
-    Py_XDECREF(before);
-    return done ? Py_NewRef(Py_None) : NULL;
+    return before;
 }
 
 static PyObject *
@@ -178,10 +180,45 @@ module_attach(PyObject *module, PyObject *scope)
     }
     PyObject *coroutine = keep_threads_without_scopes(st) < 0 ? NULL : coroutine_to_attach_for(st);
     PyObject *pair = coroutine == NULL ? NULL : PyTuple_Pack(2, scope, coroutine);
-    PyObject *attached = pair == NULL ? NULL : attach_instead(st, pair, scope);
+    PyObject *before = pair == NULL ? NULL : attach_instead(st, pair, scope);
     Py_XDECREF(pair);
     Py_XDECREF(coroutine);
-    return attached;
+    if (before == NULL) {
+        return NULL;
+    }
+    Py_DECREF(before);
+    Py_RETURN_NONE;
+}
+
+/* Whether the scope was attached and noted as such: not where it has ended, is observed, or another is bound here. */
+static PyObject *
+module_attach_plainly(PyObject *module, PyObject *object)
+{
+    state *st = PyModule_GetState(module);
+    if (!PyObject_TypeCheck(object, st->scope_type)) {
+        return PyErr_Format(PyExc_TypeError, "attach_plainly() needs a Scope, not %s", short_name(Py_TYPE(object)));
+    }
+    scopeobject *scope = (scopeobject *)object;
+    PyObject *bound = NULL;
+    if (!is_open(scope) || PyList_GET_SIZE(st->observers) > 0) {
+        Py_RETURN_FALSE;
+    }
+    if (impl_get(scope->impl, &bound) < 0) {
+        return NULL;
+    }
+    if (bound != NULL) {
+        Py_DECREF(bound);
+        Py_RETURN_FALSE;
+    }
+    PyObject *ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+    if (ident == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(scope->thread, ident);
+    scope->attached = 1;
+    PyObject *done = module_attach(module, object);
+    Py_XDECREF(done);
+    return done == NULL ? NULL : Py_NewRef(Py_True);
 }
 
 static PyObject *

@@ -147,8 +147,11 @@ static PyMethodDef module_methods[] = {
      "What `context` reads from where no scope is bound to the thread."},
     {"attach", module_attach, METH_O,
      "Have what is started from here on see `scope`, until `detach`.\n\nRaises TypeError for what is no Scope."},
+    {"attach_plainly", module_attach_plainly, METH_O,
+     "Whether `scope` was attached and noted as such: not where it has ended, is observed, or another is bound here."},
     {"detach", module_detach, METH_O,
-     "Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended."},
+     "Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended.\n\n"
+     "Returns what was attached before."},
     {NULL},
 };
 

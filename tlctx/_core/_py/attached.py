@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tlctx._core.namespace import Namespace
     from tlctx._core.scope import Scope
 
-__all__ = ["attach", "detach", "namespace_of"]
+__all__ = ["attach", "attach_plainly", "detach", "namespace_of"]
 
 
 def attach(scope: Scope) -> None:
@@ -29,9 +29,19 @@ def attach(scope: Scope) -> None:
     attached_scopes.set(((scope, outermost_coroutine()), *_open_but(scope)))
 
 
-def detach(scope: Scope) -> None:
-    """Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended."""
+def attach_plainly(scope: Scope) -> bool:
+    """Whether `scope` was attached in a quick way; there is none in Python."""
+    return False
+
+
+def detach(scope: Scope) -> tuple[Attached, ...]:
+    """Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended.
+
+    Returns what was attached before.
+    """
+    before = attached_scopes.get()
     attached_scopes.set(_open_but(scope))
+    return before
 
 
 def _open_but(scope: Scope) -> tuple[Attached, ...]:
