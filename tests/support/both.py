@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 BOTH = (
     "unit/test_*.py",
     "integrations/test_asgi*.py",
-    "integrations/test_celery_scopes.py",
+    "integrations/celery/test_calls.py",
+    "integrations/celery/test_install.py",
+    "integrations/celery/test_scopes.py",
     "integrations/test_file_wrappers.py",
     "integrations/test_flask*.py",
     "integrations/test_gevent*.py",

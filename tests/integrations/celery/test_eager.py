@@ -15,31 +15,8 @@ from tlctx.flask import TLCtx
 
 
 @pytest.fixture
-def ctx() -> TaskCtx:
-    return TaskCtx()
-
-
-@pytest.fixture
 def app(ctx: TaskCtx) -> Any:
     return make_app(ctx, eager=True)
-
-
-@pytest.fixture
-def seen() -> list[Any]:
-    return []
-
-
-@pytest.fixture
-def look(app: Any, ctx: TaskCtx, seen: list[Any]) -> Any:
-    """A task that notes what it sees, and then changes it."""
-
-    @task_of(app, name="look")
-    def look(*_: Any) -> str:
-        seen.append((ctx.user, ctx.get("tags"), ctx.secret))
-        ctx.user, ctx.tags, ctx.secret = "changed", "changed", "changed"
-        return "looked"
-
-    return look
 
 
 @pytest.mark.parametrize("how", ["delay", "apply_async", "apply", "signature"])

@@ -20,7 +20,7 @@ from support.helpers import PATIENCE, Boom
 from support.processes import stopping
 from support.redis import recorded, redis_server
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parent.parent.parent
 POOLS = ("prefork", "threads", "gevent")
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]  # workers take their time to start, and to stop
@@ -172,5 +172,9 @@ def test_a_task_whose_worker_is_killed_runs_again_in_another_with_its_values(por
         process.wait(PATIENCE)
     with worker(port, "threads", **soon):
         assert result.get(timeout=PATIENCE) == ["ann", [1]]
-    assert len(noted("runs")) == 2
-    assert noted("told") == ["ann done"]
+    # Where that time is this short, a message may be delivered once more while the task runs.
+    first, *again = noted("runs")
+    assert first == "the first"
+    assert again
+    assert [run for run in again if not run.endswith("ann [1]")] == []
+    assert set(noted("told")) == {"ann done"}
