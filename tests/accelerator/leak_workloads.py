@@ -14,7 +14,6 @@ from support.helpers import in_foreign_thread, in_thread
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope, per_request
 from tlctx._core.implementation import ScopedIterator, nearest_open, peek_dict, swap_dict
-from tlctx.lowlevel import ScopeCopy, copy_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -249,27 +248,6 @@ def requests() -> None:
         refused(serve, app)
 
 
-def copies() -> None:
-    refused(ScopeCopy.take, 5)
-    refused(ScopeCopy, kept, 5, {})
-    assert ScopeCopy.take(ctx) is None
-    with ctx.scope(user="ann") as scope, strict.scope():
-        taken = [copy_scope(ctx) for _ in range(3)]
-        ctx.user = "bob"
-        taken += [copy_scope(ctx), copy_scope(ctx)]
-        vars(ctx)["cycle"] = taken[-1]
-        taken.append(copy_scope(ctx))
-        assert ctx.made == [1]
-        taken += [copy_scope(ctx), copy_scope(strict)]
-        assert taken[0].run(lambda *args, **kwargs: (ctx.user, args, kwargs), 1, key=2) == ("ann", (1,), {"key": 2})
-        del scope
-    for copied in taken:
-        refused(copied.run)
-        refused(copied.run, fail)
-        with copied.open():
-            assert copied.run(lambda: ctx.get("made", None)) is None
-
-
 WORKLOADS: dict[str, Callable[[], object]] = {
     "attributes": attributes,
     "properties, methods, missing names": special_attributes,
@@ -280,6 +258,5 @@ WORKLOADS: dict[str, Callable[[], object]] = {
     "scopes": scopes,
     "strict scopes and made defaults": strict_scopes,
     "scopes out of order": out_of_order,
-    "copies": copies,
     "requests": requests,
 }
