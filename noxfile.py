@@ -61,9 +61,16 @@ def quick(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run what the README's command runs: all but the sessions below."""
-    session.install("-e", ".[test]")
+    """Run what the README's command runs, and the tests of frameworks other than Flask: all but the sessions below."""
+    session.install("-e", ".[test,frameworks]")
     pytest(session)
+
+
+@nox.session
+def packaging(session: nox.Session) -> None:
+    """Build wheels and source distributions, install them, and run the unit tests from them."""
+    session.install("-e", ".[test]")
+    pytest(session, "-m", "packaging", "tests/project")
 
 
 @nox.session(venv_backend="none")
@@ -78,7 +85,7 @@ def newer(session: nox.Session, version: str) -> None:
     if not program:
         session.skip("NEWER_PYTHONS_PROGRAM names no program that has it")
     commands = [
-        "python -m pip install -q -e .[test]",
+        "python -m pip install -q -e .[test,frameworks]",
         "python -m pytest -q tests/unit tests/integrations tests/accelerator tests/differential",
         "python -m pytest -q tests/servers/test_faults.py -k 'gunicorn-gthread and (raise or close)'",
         "python -m pytest -q -m 'slow and not servers' tests/accelerator/test_allocations.py",
@@ -133,7 +140,7 @@ def more_servers(session: nox.Session) -> None:
 
     `-- -m servers` adds the other controls.
     """
-    session.install("-e", ".[test]", *group("more_servers"))
+    session.install("-e", ".[test,frameworks]", *group("more_servers"))
     pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
     pytest(session, "-m", "control", "-k", "not (uvloop or trio)", "tests/servers/test_asgi_faults.py")
 
@@ -194,7 +201,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Measure which branches the unit tests and the integrations' run, on both implementations together."""
-    session.install("-e", ".[test]", *group("coverage"))
+    session.install("-e", ".[test,frameworks]", *group("coverage"))
     session.run("coverage", "erase")
     untraced = "not uses_the_local_when_its_thread_ends_leaves_nothing"  # the tracer keeps something of each thread
     measured = ["-q", "tests/unit", "tests/integrations", "-k", untraced]

@@ -23,7 +23,7 @@ WORKERS = {
     "gthread": ("--worker-class=gthread", "--threads=4"),
     "sync": ("--worker-class=sync", "--threads=1"),
 }
-A_FEW = 60
+A_FEW = 20
 MANY = pytest.param(2000, marks=[pytest.mark.servers, pytest.mark.timeout(900)], id="many_pairs")
 new_number = itertools.count(1).__next__
 

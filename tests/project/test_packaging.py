@@ -15,7 +15,7 @@ import pytest
 from support.checkout import copy_sources, need_compiler
 from support.helpers import PATIENCE
 
-pytestmark = pytest.mark.timeout(600)  # it compiles several times
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]  # it compiles several times
 
 
 EXTENSION = f"tlctx/_core/_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"

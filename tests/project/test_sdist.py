@@ -13,7 +13,7 @@ import pytest
 from support.checkout import CHECKOUT, copy_tracked_files
 from support.helpers import PATIENCE
 
-pytestmark = pytest.mark.timeout(600)  # building fetches the build backend
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]  # building fetches the build backend
 
 ADDED = {"PKG-INFO", "setup.cfg", "tlctx.egg-info"}
 """What the build adds at the top."""

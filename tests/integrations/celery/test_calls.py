@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
 from celery import Task
 from support.celery_app import TaskCtx, bare_app, run_all, task_of
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
 from celery import chain, chord, group, states
 from flask import Flask
 from support.celery_app import TaskCtx, make_app, messages_of, run_all, task_of

@@ -6,8 +6,11 @@ import functools
 from typing import Any
 from uuid import uuid4
 
-import celery._state
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
+import celery._state
 from celery import Task, shared_task
 from support.celery_app import TaskCtx, bare_app, make_app, messages_of, run_all, run_one, task_of
 

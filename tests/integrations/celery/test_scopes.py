@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
 from celery import signals, states
 from celery.exceptions import Ignore, Reject
 from support.celery_app import TaskCtx, make_app, messages_of, run_all, run_one, task_of

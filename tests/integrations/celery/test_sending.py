@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
 from celery import chord, group
 from support.celery_app import TaskCtx, bare_app, messages_of, run_all, task_of, wire_of
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
 from celery import chain, chord, group
 from support.celery_tasks import app, configure, ctx, failing_commit, finish, flaky, killed, look, meet, slow, wait
 from support.celery_tasks import redis as client

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("celery", reason="needs Celery")
+
 from flask import Flask
 from notebook import create_app
 from notebook.context import ctx
