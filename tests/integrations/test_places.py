@@ -8,7 +8,6 @@ import importlib
 import importlib.util
 import multiprocessing.pool
 import re
-import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import anyio.to_thread
 import pytest
 from asgiref.sync import sync_to_async
 from support.contexts import UserCtx
-from support.helpers import PATIENCE, in_foreign_thread, in_thread, run_program, start_nothing
+from support.helpers import PATIENCE, in_foreign_thread, in_thread, start_nothing
 
 from tlctx import ContextMiddleware, OutsideRequestError, RequestEndedError, _frameworks
 from tlctx._core import places
@@ -226,101 +225,3 @@ def test_an_explanation_of_an_integration_comes_before_the_advice(read: Read) ->
         assert in_a_pool(read).endswith("no request of this UserCtx is running: an integration knows why")
     finally:
         explanations.remove(explain)
-
-
-PROGRAM = """
-    import warnings
-    warnings.simplefilter("ignore")  # eventlet is deprecated
-    {imports}
-    import multiprocessing, re, threading
-    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-    from tlctx import ctx
-
-    def read():
-        try:
-            ctx.user
-        except RuntimeError as error:
-            return ", ".join(code.partition("(")[0] for code in re.findall("`(.+?)`", str(error)))
-
-    def print_read():
-        print(read())
-
-    def in_thread():
-        thread = threading.Thread(target=print_read)
-        thread.start()
-        thread.join()
-
-    def in_pool():
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(print_read).result()
-
-    def request():
-        with ctx.scope(user="ann"):
-            {started}
-
-    {serve}
-"""
-GEVENT = "import gevent.monkey; gevent.monkey.patch_all(); import gevent"
-SPAWNED = "tlctx.threads.gevent.spawn, tlctx.threads.gevent.Pool, with ctx.scope"
-WRAPPED = "tlctx.threads.wrap, with ctx.scope"
-THREAD = f"tlctx.threads.Thread, {WRAPPED}"
-WORKER = f"tlctx.threads.ThreadPoolExecutor, {WRAPPED}"
-FORKED = """
-    context = multiprocessing.get_context("fork")
-    with context.Pool(1) as pool, ProcessPoolExecutor(1, context) as executor:
-        executor.submit(int).result()  # so that it has a process before there is a scope
-        request()
-"""
-
-
-@pytest.mark.parametrize(
-    ("imports", "started", "serve"),
-    [
-        (
-            GEVENT,
-            {
-                "gevent.spawn(print_read).join()": SPAWNED,
-                "gevent.spawn_later(0, print_read).join()": SPAWNED,
-                "gevent.spawn_raw(print_read), gevent.sleep(0)": WRAPPED,
-                "in_thread()": THREAD,
-                "in_pool()": WORKER,
-            },
-            "request()",
-        ),
-        (
-            "import gevent",
-            {
-                "gevent.spawn(print_read).join()": SPAWNED,
-                "gevent.get_hub().threadpool.apply(print_read)": WRAPPED,
-                "in_thread()": THREAD,
-            },
-            "gevent.spawn(request).join()",
-        ),
-        (
-            "import eventlet, eventlet.tpool; eventlet.monkey_patch()",
-            {
-                "eventlet.spawn(print_read).wait()": WRAPPED,
-                "eventlet.tpool.execute(print_read)": WRAPPED,
-                "in_thread()": THREAD,
-            },
-            "request()",
-        ),
-        (
-            "",
-            {
-                "print(pool.apply(read))": "with ctx.scope",
-                "print(executor.submit(read).result())": "with ctx.scope",
-            },
-            FORKED,
-        ),
-    ],
-    ids=["gevent", "unpatched gevent", "eventlet", "processes"],
-)
-def test_the_error_names_the_helpers_in_greenlets_and_processes(
-    imports: str, started: dict[str, str], serve: str
-) -> None:
-    for package in re.findall(r"import (\w+)", imports):
-        pytest.importorskip(package, reason=f"needs {package}")
-    program = textwrap.dedent(PROGRAM).format(imports=imports, started="; ".join(started), serve=textwrap.dedent(serve))
-    shown = run_program(program).splitlines()
-    assert dict(zip(started, shown, strict=True)) == started

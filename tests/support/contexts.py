@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, ClassVar
 
 from tlctx import RequestContext, per_request
@@ -37,3 +38,14 @@ class UserCtx(RequestContext):
 
 def seen(ctx: Any) -> str:
     return getattr(ctx, "user", "nothing")
+
+
+class SnapshotCtx(RequestContext, not_copied=["socket"]):
+    user: str = "nobody"
+    socket: object = None
+    tags: list[str] = field(default_factory=list)
+    note: str
+
+    @per_request
+    def session(self) -> object:
+        return object()

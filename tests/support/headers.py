@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from werkzeug.test import create_environ, run_wsgi_app
 
 from tlctx import RequestContext, Scope
 from tlctx.lowlevel import remove_observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
@@ -66,3 +68,30 @@ def assigner_removed_after() -> Iterator[None]:
     finally:
         while inbound._assigners:
             remove_observer(inbound._assigners.pop())
+
+
+def seen_by(ctx: Any) -> tuple[Callable[..., Any], list[Any]]:
+    """An application, and the request ids that it has seen, in the context and in the environ."""
+    seen: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        seen.append((ctx.request_id, environ["tlctx.request_id"]))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"answer"]
+
+    return app, seen
+
+
+class Answer(NamedTuple):
+    status: str
+    headers: Any
+    text: str
+
+
+def get_answer(app: Any, request_id: str | None = None, **more: Any) -> Answer:
+    """Serve a request as a server does; werkzeug's client would refuse what servers let pass."""
+    environ = create_environ("/path")
+    if request_id is not None:
+        environ["HTTP_X_REQUEST_ID"] = request_id
+    body, status, headers = run_wsgi_app(app, environ | more, buffered=True)
+    return Answer(status, headers, b"".join(body).decode())

@@ -109,14 +109,25 @@ def fail() -> None:
     raise Boom
 
 
-class File:
-    """The server's class of file wrappers."""
+class Closable:
+    """A body with a `close` of its own."""
 
     def __iter__(self) -> Iterator[bytes]:
         return iter([b"x"])
 
     def close(self) -> None:
         assert ctx.user == "ann"
+
+
+class File(Closable):
+    """The server's class of file wrappers."""
+
+
+class Sized(Closable):
+    """A body with a length too."""
+
+    def __len__(self) -> int:
+        return 1
 
 
 def plain_file(environ: Any, start_response: Any) -> Any:
@@ -127,19 +138,6 @@ def plain_file(environ: Any, start_response: Any) -> Any:
 def file_with_teardown(environ: Any, start_response: Any) -> Any:
     use_everything()
     return environ["wsgi.file_wrapper"]()
-
-
-class Sized:
-    """A body with a length and a `close` of its own."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter([b"x"])
-
-    def close(self) -> None:
-        assert ctx.user == "ann"
 
 
 def sized_body(environ: Any, start_response: Any) -> Any:

@@ -25,3 +25,9 @@ def run_at_once(targets: Iterable[Callable[[], object]]) -> None:
     for thread in threads:
         thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+
+
+def join_thread(thread: threading.Thread) -> None:
+    """Wait until the thread has ended."""
+    thread.join(PATIENCE)
+    assert not thread.is_alive()

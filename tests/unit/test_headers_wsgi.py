@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.headers import FORGED, HeadersCtx, assigner_removed_after
+from support.headers import FORGED, HeadersCtx, assigner_removed_after, get_answer, seen_by
 from support.helpers import in_thread, start_nothing
-from werkzeug.test import create_environ, run_wsgi_app
+from werkzeug.test import create_environ
 
-from tlctx import ContextMiddleware, OutsideRequestError, RequestContext, Scope
+from tlctx import ContextMiddleware, RequestContext, Scope
 from tlctx.headers import Headers, _rules, counters
-from tlctx.lowlevel import assigned_values, open_scopes
+from tlctx.lowlevel import assigned_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 Mount = Any
 
@@ -43,37 +43,10 @@ def mount(request: pytest.FixtureRequest) -> Mount:
     return mount
 
 
-def seen_by(ctx: Any) -> tuple[Callable[..., Any], list[Any]]:
-    """An application, and the request ids that it has seen, in the context and in the environ."""
-    seen: list[Any] = []
-
-    def app(environ: Any, start_response: Any) -> Any:
-        seen.append((ctx.request_id, environ["tlctx.request_id"]))
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"answer"]
-
-    return app, seen
-
-
-class Answer(NamedTuple):
-    status: str
-    headers: Any
-    text: str
-
-
-def get(app: Any, request_id: str | None = None, **more: Any) -> Answer:
-    """Serve a request as a server does; werkzeug's client would refuse what servers let pass."""
-    environ = create_environ("/path")
-    if request_id is not None:
-        environ["HTTP_X_REQUEST_ID"] = request_id
-    body, status, headers = run_wsgi_app(app, environ | more, buffered=True)
-    return Answer(status, headers, b"".join(body).decode())
-
-
 def test_a_valid_request_id_is_in_the_context_and_in_the_environ(ctx: Any, mount: Mount) -> None:
     app, seen = seen_by(ctx)
     before = counters()
-    assert get(mount(app, Headers(ctx)), "abc-1").text == "answer"
+    assert get_answer(mount(app, Headers(ctx)), "abc-1").text == "answer"
     assert seen == [("abc-1", "abc-1")]
     assert counters() == before
 
@@ -81,8 +54,8 @@ def test_a_valid_request_id_is_in_the_context_and_in_the_environ(ctx: Any, mount
 def test_without_one_each_request_gets_a_new_one(ctx: Any, mount: Mount) -> None:
     app, seen = seen_by(ctx)
     application, before = mount(app, Headers(ctx)), counters()
-    get(application)
-    get(application)
+    get_answer(application)
+    get_answer(application)
     (first, in_environ), (second, _) = seen
     assert first == in_environ != second
     assert _rules.is_request_id(first)
@@ -93,7 +66,7 @@ def test_without_one_each_request_gets_a_new_one(ctx: Any, mount: Mount) -> None
 def test_a_forged_one_is_replaced_and_counted_and_no_error_to_the_client(ctx: Any, mount: Mount, forged: str) -> None:
     app, seen = seen_by(ctx)
     before = counters()
-    answer = get(mount(app, Headers(ctx, echo=True)), forged)
+    answer = get_answer(mount(app, Headers(ctx, echo=True)), forged)
     assert answer.status == "200 OK"
     ((request_id, in_environ),) = seen
     assert request_id == in_environ == answer.headers["X-Request-ID"] != forged
@@ -103,8 +76,8 @@ def test_a_forged_one_is_replaced_and_counted_and_no_error_to_the_client(ctx: An
 
 def test_it_is_echoed_if_asked_for(ctx: Any, mount: Mount) -> None:
     app, _ = seen_by(ctx)
-    assert "X-Request-ID" not in get(mount(app, Headers(ctx)), "abc").headers
-    assert get(mount(app, Headers(ctx, echo=True)), "abc").headers.getlist("X-Request-ID") == ["abc"]
+    assert "X-Request-ID" not in get_answer(mount(app, Headers(ctx)), "abc").headers
+    assert get_answer(mount(app, Headers(ctx, echo=True)), "abc").headers.getlist("X-Request-ID") == ["abc"]
 
 
 def test_an_applications_own_header_is_left_as_it_is(ctx: Any, mount: Mount) -> None:
@@ -112,7 +85,7 @@ def test_an_applications_own_header_is_left_as_it_is(ctx: Any, mount: Mount) -> 
         start_response("200 OK", [("x-request-id", "own")])
         return []
 
-    assert get(mount(app, Headers(ctx, echo=True)), "abc").headers.getlist("X-Request-ID") == ["own"]
+    assert get_answer(mount(app, Headers(ctx, echo=True)), "abc").headers.getlist("X-Request-ID") == ["own"]
 
 
 def test_the_list_that_the_application_passed_stays_as_it_was(ctx: Any, mount: Mount) -> None:
@@ -122,7 +95,7 @@ def test_the_list_that_the_application_passed_stays_as_it_was(ctx: Any, mount: M
         start_response("200 OK", own)
         return []
 
-    get(mount(app, Headers(ctx, echo=True)))
+    get_answer(mount(app, Headers(ctx, echo=True)))
     assert own == [("Content-Type", "text/plain")]
 
 
@@ -171,27 +144,14 @@ def test_another_header_and_another_field(mount: Mount) -> None:
         return []
 
     headers = Headers(ctx, "correlation", request_id_header="Correlation-Id", echo=True)
-    answer = get(mount(app, headers), HTTP_CORRELATION_ID="abc")
+    answer = get_answer(mount(app, headers), HTTP_CORRELATION_ID="abc")
     assert (seen, answer.headers["Correlation-Id"]) == (["abc"], "abc")
 
 
 def test_without_a_field_it_is_in_the_environ_alone(ctx: Any, mount: Mount) -> None:
     app, seen = seen_by(ctx)
-    get(mount(app, Headers(ctx, None)), "abc")
+    get_answer(mount(app, Headers(ctx, None)), "abc")
     assert seen == [("-", "abc")]
-
-
-def test_mounted_outside_it_is_there_for_initialize(ctx: Any) -> None:
-    users: list[str] = []
-
-    def app(environ: Any, start_response: Any) -> Any:
-        users.append(ctx.user)
-        start_response("200 OK", [])
-        return []
-
-    served = ContextMiddleware(app, ctx, lambda environ: {"user": f"of {ctx.request_id}"})
-    get(Headers(ctx).wsgi(served), "abc")
-    assert users == ["of abc"]
 
 
 def test_it_is_there_in_a_stream_and_in_the_teardown(ctx: Any, mount: Mount) -> None:
@@ -215,7 +175,7 @@ def test_threads_do_not_see_each_others(ctx: Any, mount: Mount) -> None:
     app, seen = seen_by(ctx)
     application = mount(app, Headers(ctx))
     for name in ("ann", "bob", "ann"):
-        in_thread(partial(get, application, name))
+        in_thread(partial(get_answer, application, name))
     assert [request_id for request_id, _ in seen] == ["ann", "bob", "ann"]
 
 
@@ -229,7 +189,7 @@ def test_what_a_copy_of_the_request_begins_with_has_it(ctx: Any, mount: Mount) -
         start_response("200 OK", [])
         return []
 
-    get(mount(app, Headers(ctx)), "abc")
+    get_answer(mount(app, Headers(ctx)), "abc")
     assert copies[0]["request_id"] == "abc"
     in_thread(lambda: enter_and_note(ctx, copies))
     assert copies[1] == "abc"
@@ -247,13 +207,13 @@ def test_a_request_inside_a_request_has_its_own_and_the_outer_keeps_its_own(ctx:
     seen: list[str] = []
 
     def app(environ: Any, start_response: Any) -> Any:
-        get(inner, "inner")
-        get(inner)
+        get_answer(inner, "inner")
+        get_answer(inner)
         seen.append(ctx.request_id)
         start_response("200 OK", [])
         return []
 
-    get(mount(app, headers), "outer")
+    get_answer(mount(app, headers), "outer")
     assert seen == ["outer"]
     assert inner_seen[0] == ("inner", "inner")
     assert inner_seen[1][0] not in ("inner", "outer")
@@ -269,28 +229,13 @@ def test_a_request_passed_on_inside_with_a_copy_of_its_environ_keeps_its_id(ctx:
         seen.append(ctx.request_id)
         return inner({**environ, "PATH_INFO": "/other"}, start_response)
 
-    get(mount(app, headers))
+    get_answer(mount(app, headers))
     assert inner_seen == [(seen[0], seen[0])]
-
-
-def test_two_contexts_share_the_id_of_a_request() -> None:
-    first, second = HeadersCtx(), HeadersCtx()
-    seen: list[Any] = []
-
-    def app(environ: Any, start_response: Any) -> Any:
-        seen.append((first.request_id, second.request_id, environ["tlctx.request_id"]))
-        start_response("200 OK", [])
-        return []
-
-    inside = ContextMiddleware(ContextMiddleware(Headers(second).wsgi(app), second), first)
-    get(Headers(first).wsgi(inside))
-    ((one, other, in_environ),) = seen
-    assert one == other == in_environ
 
 
 def test_an_id_that_a_server_put_into_the_environ_is_not_trusted(ctx: Any, mount: Mount) -> None:
     app, seen = seen_by(ctx)
-    get(mount(app, Headers(ctx)), **{"tlctx.request_id": "forged\nline"})
+    get_answer(mount(app, Headers(ctx)), **{"tlctx.request_id": "forged\nline"})
     assert _rules.is_request_id(seen[0][0])
 
 
@@ -301,30 +246,3 @@ def test_what_the_environ_holds_beside_the_id_shows_no_value(ctx: Any, mount: Mo
     texts = [f"{key} {environ[key]!s} {environ[key]!r}" for key in environ if key.startswith("tlctx.")]
     assert len(texts) == 3
     assert [text for text in texts if "s3cret" in text] == ["tlctx.request_id s3cret 's3cret'"]
-
-
-def test_without_a_scope_nothing_is_assigned_and_nothing_stays(ctx: Any) -> None:
-    application = Headers(ctx).wsgi(lambda environ, start: [])
-    application(create_environ(), start_nothing)
-    with pytest.raises(OutsideRequestError):
-        _ = ctx.request_id
-    with ctx.scope():
-        assert ctx.request_id == "-"
-    assert not [scope for scope in open_scopes() if scope.context is ctx]
-
-
-def test_mounted_inside_no_observer_is_added(ctx: Any) -> None:
-    from tlctx._core import observers
-
-    app, _ = seen_by(ctx)
-    before = list(observers.active)
-    get(ContextMiddleware(Headers(ctx).wsgi(app), ctx))
-    assert observers.active == before
-    for _ in range(2):
-        get(Headers(ctx).wsgi(ContextMiddleware(app, ctx)))
-    assert len(observers.active) == len(before) + 1
-
-
-def test_the_middleware_has_the_app_and_the_settings(ctx: Any) -> None:
-    headers, app = Headers(ctx), seen_by(ctx)[0]
-    assert (headers.wsgi(app).app, headers.wsgi(app).headers) == (app, headers)

@@ -9,24 +9,18 @@ import weakref
 from typing import Any
 
 import pytest
-from support.contexts import UserCtx
 from support.helpers import PATIENCE
+from support.threads import join_thread
 
 import tlctx
 from tlctx import RequestEndedError, Scope
 from tlctx.threads import Thread, Timer
 
 AT_ONCE = 0.0
-NEVER = 10 * PATIENCE
 
 
 class Value:
     pass
-
-
-@pytest.fixture
-def ctx() -> Any:
-    return UserCtx()
 
 
 @pytest.fixture
@@ -37,18 +31,13 @@ def uncaught(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return errors
 
 
-def finish(thread: threading.Thread) -> None:
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-
-
 def test_a_thread_has_the_values_of_the_request_that_starts_it(ctx: Any) -> None:
     seen: list[Any] = []
     thread = Thread(target=lambda *given, **named: seen.append((ctx.user, given, named)), args=(1,), kwargs={"key": 2},
                     contexts=[ctx])  # fmt: skip
     with ctx.scope(user="ann"):
         thread.start()
-        finish(thread)
+        join_thread(thread)
         assert ctx.user == "ann"
     assert seen == [("ann", (1,), {"key": 2})]
 
@@ -61,7 +50,7 @@ def test_the_default_context_needs_not_be_named() -> None:
         ]  # fmt: skip
         for thread in threads:
             thread.start()
-            finish(thread)
+            join_thread(thread)
     assert seen == ["ann", "ann"]
 
 
@@ -84,7 +73,7 @@ def test_the_run_of_a_subclass_is_in_the_scope(ctx: Any) -> None:
     thread = Mail(target=lambda: seen.append(ctx.user), contexts=[ctx])
     with ctx.scope(user="ann") as scope:
         thread.start()
-        finish(thread)
+        join_thread(thread)
     (user, name, replaced), target_saw = seen
     assert (user, replaced, target_saw) == ("ann", False, "ann")
     assert name.endswith(f" of {scope}")
@@ -103,7 +92,7 @@ def test_a_subclass_that_passes_nothing_on_has_the_default_context() -> None:
     with tlctx.ctx.scope(user="ann"):
         thread = Own()
         thread.start()
-        finish(thread)
+        join_thread(thread)
     assert seen == ["ann"]
 
 
@@ -130,7 +119,7 @@ def test_a_run_that_somebody_assigned_or_wraps_is_in_the_scope(ctx: Any, monkeyp
     thread.run = own
     with ctx.scope(user="ann"):
         thread.start()
-        finish(thread)
+        join_thread(thread)
     assert seen == ["traced", "ann"]
     assert thread.run is own
 
@@ -143,7 +132,7 @@ def test_where_no_request_runs_it_is_a_plain_thread(ctx: Any) -> None:
 
     for thread in (Thread(target=look, contexts=[ctx]), Timer(AT_ONCE, look, contexts=[ctx])):
         thread.start()
-        finish(thread)
+        join_thread(thread)
     assert seen == [None, None]
 
 
@@ -170,7 +159,7 @@ def test_what_the_function_or_the_teardown_raises_goes_to_the_hook(ctx: Any, unc
             timer = Timer(AT_ONCE, function, args, contexts=[ctx])
             for started in (thread, timer):
                 started.start()
-                finish(started)
+                join_thread(started)
     assert [type(error) for error in uncaught] == [KeyError, KeyError, ValueError, ValueError]
 
 
@@ -191,7 +180,7 @@ def test_a_thread_is_started_once(ctx: Any) -> None:
             thread.start()
         assert "run" not in vars(thread)
         release.set()
-        finish(thread)
+        join_thread(thread)
         with pytest.raises(RuntimeError, match="only be started once"):
             thread.start()
     assert seen == ["ann"]
@@ -221,7 +210,7 @@ def test_a_thread_that_cannot_be_started_keeps_nothing_and_may_be_started_later(
     assert value() is None
     with ctx.scope(user="ann"):
         thread.start()
-        finish(thread)
+        join_thread(thread)
     assert seen == ["ann"]
 
 
@@ -231,68 +220,8 @@ def test_a_thread_that_is_over_keeps_nothing(ctx: Any) -> None:
         value = weakref.ref(ctx.user)
         for thread in threads:
             thread.start()
-            finish(thread)
+            join_thread(thread)
     assert value() is None
-
-
-def test_there_is_no_scope_while_a_timer_waits_and_none_when_it_is_cancelled(ctx: Any) -> None:
-    begun: list[Any] = []
-
-    class Recorder(tlctx.lowlevel.Observer):
-        def begin(self, scope: Scope) -> None:
-            begun.append(scope)
-
-    recorder = Recorder()
-    timer = Timer(NEVER, begun.append, ("called",), contexts=[ctx])
-    with ctx.scope(user=Value()):
-        value = weakref.ref(ctx.user)
-        tlctx.lowlevel.add_observer(recorder)
-        try:
-            timer.start()
-            timer.cancel()
-            finish(timer)
-        finally:
-            tlctx.lowlevel.remove_observer(recorder)
-    assert begun == []
-    assert value() is None
-
-
-def test_a_timer_has_the_values_of_its_start_also_after_the_request(ctx: Any) -> None:
-    seen: list[Any] = []
-    go_on = threading.Event()
-
-    def job() -> None:
-        go_on.wait(PATIENCE)
-        seen.append(ctx.user)
-
-    timer = Timer(AT_ONCE, job, contexts=[ctx])
-    with ctx.scope(user="ann"):
-        timer.start()
-        ctx.user = "later"
-    go_on.set()
-    finish(timer)
-    assert seen == ["ann"]
-
-
-def test_a_timer_that_repeats_has_a_scope_for_each_time(ctx: Any) -> None:
-    class Repeating(Timer):
-        def run(self) -> None:
-            for _ in range(3):
-                self.function(*self.args, **self.kwargs)
-
-    names: list[Any] = []
-    timer = Repeating(NEVER, lambda: names.append((ctx.user, str(Scope.current(ctx)))), contexts=[ctx])
-    with ctx.scope(user="ann"):
-        timer.start()
-        finish(timer)
-    assert [user for user, _ in names] == ["ann"] * 3
-    assert len(set(names)) == 3
-
-
-def test_a_timer_that_is_run_by_hand_calls_its_function() -> None:
-    seen: list[Any] = []
-    Timer(AT_ONCE, seen.append, ("called",)).run()
-    assert seen == ["called"]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="new in Python 3.14")
@@ -306,5 +235,5 @@ def test_a_context_that_newer_pythons_take_is_handed_over(ctx: Any) -> None:
     thread = Thread(target=lambda: seen.append((ctx.user, variable.get())), context=context, contexts=[ctx])
     with ctx.scope(user="ann"):
         thread.start()
-        finish(thread)
+        join_thread(thread)
     assert seen == [("ann", "there")]
