@@ -26,10 +26,6 @@ _DJANGO = (
     '"tlctx.django.AsyncViewMiddleware" first into MIDDLEWARE, and ContextMiddleware around the WSGI application; '
     "under ASGI, `tlctx.asgi.ContextMiddleware` around the application is all it takes."
 )
-_BY_FUNCTION = {
-    "main_wrap": ("asgiref.sync", "django.core.handlers.base", _DJANGO),
-}
-"""What to say where a function of this name calls: the module that it is of, and one that has to be imported for it."""
 
 
 def explain_flask(context: Any) -> str | None:
@@ -51,7 +47,7 @@ def explain_flask(context: Any) -> str | None:
 
 def explain_server(context: Any) -> str | None:
     """Why `context` has no request although an application or Django's async view runs here."""
-    modules = {name: module for name, (module, needs, _) in _BY_FUNCTION.items() if needs in sys.modules}
+    serves_django = "django.core.handlers.base" in sys.modules
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
@@ -61,8 +57,8 @@ def explain_server(context: Any) -> str | None:
                 return _WSGI
             if "receive" in names and _ASGI_ARGUMENTS.issubset(names[: code.co_argcount]):
                 return _ASGI
-            if code.co_name in modules and frame.f_globals.get("__name__") == modules[code.co_name]:
-                return _BY_FUNCTION[code.co_name][2]
+            if serves_django and code.co_name == "main_wrap" and frame.f_globals.get("__name__") == "asgiref.sync":
+                return _DJANGO
         frame = frame.f_back
     return None
 
@@ -79,8 +75,8 @@ def explain_celery(context: Any) -> str | None:
             "and on_success, in signals, or in the `__call__` of its class. Use the context in the task."
         )
     return (
-        f"it is not installed on {task.app!r}, whose task {task.name} runs here. Where the application is made, call "
-        "`tlctx.celery.install(app, ctx, fields=[...])`, with the very context that is used here."
+        f"a Celery task runs here, {task.name}, and the context is not installed on its application, {task.app!r}. "
+        "Where that is made, call `tlctx.celery.install(app, ctx, fields=[...])`, with the very context that is used here."
     )
 
 

@@ -140,7 +140,7 @@ def test_in_a_task_of_an_application_that_lacks_the_context_the_error_says_so(ct
     bare.delay()
     run_all(other)
     (error,) = errors
-    assert f"it is not installed on {other!r}, whose task bare runs here" in error
+    assert f"a Celery task runs here, bare, and the context is not installed on its application, {other!r}" in error
     assert "install(app, ctx, fields=[...])" in error
 
 
