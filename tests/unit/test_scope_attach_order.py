@@ -1,103 +1,125 @@
-"""Scope.attach and detach, take_off and put_back: how an integration makes a scope current for a coroutine."""
+"""Attaching scopes to a context variable and detaching them: in any order, where it is refused, and where it fails."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import types
 from typing import Any
 
 import pytest
 from support.contexts import UserCtx, seen
+from support.helpers import Boom
 
-from tlctx import RequestEndedError, Scope
-from tlctx.lowlevel import Observer, add_observer, put_back, remove_observer, take_off
-
-
-def named(ctx: UserCtx, user: str) -> Scope:
-    scope = Scope(ctx, label=f"request of {user}")
-    scope.namespace["user"] = user
-    return scope
+from tlctx import Scope
+from tlctx._core.attached import attached_scopes
+from tlctx._core.propagation import attach, detach, propagate
 
 
-def test_an_attached_scope_is_current_until_it_is_detached_and_stays_open(ctx: UserCtx) -> None:
-    async def main() -> None:
-        scope = named(ctx, "ann")
-        scope.attach()
-        assert (ctx.user, Scope.current(ctx)) == ("ann", scope)
-        scope.detach()
-        assert (seen(ctx), scope.ended) == ("nothing", False)
-        scope.attach()
-        assert ctx.user == "ann"
+def test_several_scopes_are_attached_and_detached_in_any_order() -> None:
+    contexts = [UserCtx(), UserCtx(), UserCtx()]
+    scopes = [Scope(ctx) for ctx in contexts]
+
+    def users() -> list[str]:
+        return [seen(ctx) for ctx in contexts]
+
+    for number, scope in enumerate(scopes):
+        attach(scope)
+        contexts[number].user = f"user {number}"
+    assert users() == ["user 0", "user 1", "user 2"]
+    detach(scopes[1])
+    assert users() == ["user 0", "nothing", "user 2"]
+    detach(scopes[1])
+    detach(scopes[0])
+    assert users() == ["nothing", "nothing", "user 2"]
+    detach(scopes[2])
+    assert attached_scopes.get() == ()
+    for scope in scopes:
         scope.close()
-        with pytest.raises(RequestEndedError, match="request of ann"):
-            _ = ctx.user
-        scope.detach()
-        assert seen(ctx) == "nothing"
-
-    asyncio.run(main())
 
 
-def test_a_scope_that_has_ended_is_not_attached(ctx: UserCtx) -> None:
-    async def main() -> None:
-        scope = named(ctx, "ann")
-        scope.close()
-        with pytest.raises(RequestEndedError, match=r"attaching a scope .* after .*request of ann.* has ended"):
-            scope.attach()
-        assert seen(ctx) == "nothing"
+def test_the_scope_that_was_attached_last_counts_until_it_is_detached(ctx: UserCtx) -> None:
+    outer, inner = Scope(ctx), Scope(ctx)
+    for scope, user in ((outer, "outer"), (inner, "inner"), (outer, "outer again")):
+        attach(scope)
+        ctx.user = user
+    assert [pair[0] for pair in attached_scopes.get()] == [outer, inner]
+    detach(outer)
+    assert ctx.user == "inner"
+    detach(inner)
+    outer.close()
+    inner.close()
 
-    asyncio.run(main())
+
+def test_scopes_that_have_ended_are_let_go_of_when_another_is_attached_or_detached(ctx: UserCtx) -> None:
+    ended, staying, other = Scope(ctx), Scope(UserCtx()), Scope(UserCtx())
+    attach(ended)
+    attach(staying)
+    ended.close()
+    attach(other)
+    assert [pair[0] for pair in attached_scopes.get()] == [other, staying]
+    staying.close()
+    detach(other)
+    assert attached_scopes.get() == ()
+    other.close()
 
 
-def test_a_scope_is_not_attached_where_one_is_bound_to_the_thread(ctx: UserCtx) -> None:
-    async def main(scope: Scope) -> None:
-        with pytest.raises(RuntimeError, match="can't be opened in a coroutine"):
-            scope.attach()
+@pytest.mark.parametrize("wrong", [None, 5, UserCtx()])
+def test_what_is_no_scope_can_not_be_attached(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"^attach\(\) needs a Scope, not (NoneType|int|UserCtx)$"):
+        attach(wrong)
+    with pytest.raises(TypeError, match="needs a Scope"), propagate(wrong):
+        pass
+    assert attached_scopes.get() == ()
 
-    with ctx.scope(user="bound"):
-        asyncio.run(main(scope := named(ctx, "ann")))
-        assert ctx.user == "bound"
+
+@pytest.mark.parametrize("asyncio_module", [None, types.ModuleType("asyncio")], ids=["none", "half-imported"])
+def test_a_scope_is_attached_where_asyncio_is_not_imported(
+    asyncio_module: types.ModuleType | None, ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncio", asyncio_module)
+    scope = Scope(ctx)
+    with propagate(scope):
+        assert (seen(ctx), attached_scopes.get()) == ("nobody", ((scope, None),))
     scope.close()
 
 
-def test_observers_are_told_once_that_an_attached_scope_begins(ctx: UserCtx) -> None:
-    begun: list[Any] = []
+def test_an_error_of_the_event_loop_that_is_asked_leaves_what_was_attached(
+    ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise Boom
 
-    class Watching(Observer):
-        def begin(self, scope: Scope) -> None:
-            begun.append((scope, scope.thread != 0))
-
-    async def main() -> Scope:
-        scope = named(ctx, "ann")
-        for _ in range(2):
-            scope.attach()
-            scope.detach()
-        scope.close()
-        return scope
-
-    add_observer(observer := Watching())
-    try:
-        scope = asyncio.run(main())
-    finally:
-        remove_observer(observer)
-    assert begun == [(scope, True)]
+    scope, other = Scope(ctx), Scope(UserCtx())
+    attach(other)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "_get_running_loop", fail)
+        with pytest.raises(Boom):
+            attach(scope)
+    assert attached_scopes.get() == ((other, None),)
+    detach(other)
+    scope.close()
+    other.close()
 
 
-def test_what_is_taken_off_is_put_back_where_it_was_and_only_there(ctx: UserCtx) -> None:
-    other = UserCtx()
+@pytest.mark.parametrize("name", ["attach", "detach"])
+def test_a_scope_is_propagated_no_longer_than_its_block_also_where_that_is_struck(
+    name: str, ctx: UserCtx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    propagation: Any = sys.modules["tlctx._core.propagation"]
+    struck = iter([True])
 
-    async def main() -> None:
-        scopes = [named(other, "of the other"), named(ctx, "outer"), named(ctx, "inner")]
-        for scope in scopes:
-            scope.attach()
-        attached = take_off(scopes[2])
-        assert (seen(ctx), seen(other)) == ("outer", "of the other")
-        put_back(attached)
-        assert (seen(ctx), seen(other)) == ("inner", "of the other")
-        scopes[2].detach()
-        put_back(take_off(scopes[2]))
-        assert seen(ctx) == "outer"
-        for scope in scopes:
-            scope.detach()
-            scope.close()
-        assert (seen(ctx), seen(other)) == ("nothing", "nothing")
+    def strike(scope: Scope) -> None:
+        if name == "attach":
+            attach(scope)
+        if next(struck, False):
+            raise Boom
+        detach(scope)
 
-    asyncio.run(main())
+    scope = Scope(ctx)
+    with monkeypatch.context() as patch:
+        patch.setattr(propagation, name, strike)
+        with pytest.raises(Boom), propagate(scope):
+            assert ctx.user == "nobody"
+    assert seen(ctx) == "nothing"
+    scope.close()
