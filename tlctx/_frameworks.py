@@ -76,7 +76,8 @@ def explain_celery(context: Any) -> str | None:
         )
     return (
         f"a Celery task runs here, {task.name}, and the context is not installed on its application, {task.app!r}. "
-        "Where that is made, call `tlctx.celery.install(app, ctx, fields=[...])`, with the very context that is used here."
+        "Where that is made, call `tlctx.celery.install(app, ctx, fields=[...])`, with the very context that is used "
+        "here."
     )
 
 
