@@ -200,7 +200,7 @@ def check_order(listed: list[tuple[str, list[str]]], calls: list[tuple[str, str]
 
 def test_a_teardown_is_followed_through_the_files_that_the_internals_page_lists() -> None:
     listed = files_to_follow("")
-    assert len(listed) == 3
+    assert len(listed) == 4
     check_order(listed, calls_of_one_request("opens"))
 
 
