@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.checkout import CHECKOUT, tracked_files
+from support.checkout import tracked_files
 from support.helpers import run_program
 
 import tlctx
@@ -24,7 +24,6 @@ CORE = ["errors", "threads", "flows", "places", "namespace", "attached", "observ
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
 MIDDLEWARE = ("wsgi.py", "_bodies.py", "_frameworks.py")
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
-TESTS = CHECKOUT / "tests"
 
 
 def imports_of(path: Path) -> set[str]:
@@ -121,12 +120,6 @@ def test_a_module_is_short_says_what_it_is_and_lists_what_it_offers(path: Path) 
     assert module.__doc__
     for public in getattr(module, "__all__", []):
         assert hasattr(module, public), f"{name}.__all__ names {public}, which is not there"
-
-
-def test_a_file_of_the_tests_is_short() -> None:
-    lengths = {str(path.relative_to(TESTS)): len(path.read_text().splitlines()) for path in TESTS.rglob("*.py")}
-    assert lengths
-    assert {path: length for path, length in lengths.items() if length > 300} == {}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "_core/_c").glob("*.[ch]")), ids=lambda path: path.name)

@@ -82,6 +82,17 @@ async def answer(send: Any, *parts: bytes) -> None:
     await send({"type": "http.response.body", "body": parts[-1] if parts else b""})
 
 
+async def greet(scope: Any, receive: Any, send: Any) -> None:
+    """An app that stores a value and answers with it."""
+    ctx.user = "ann"
+    await answer(send, b"hello ", ctx.user.encode())
+
+
+def path_as_user(scope: Any) -> dict[str, str]:
+    """First values: the user is the path of the request."""
+    return {"user": scope["path"]}
+
+
 def seen() -> str:
     """The user that is seen here and now."""
     return getattr(ctx, "user", "nothing")

@@ -1,44 +1,33 @@
-"""tlctx.asgi under Starlette, FastAPI and Quart: what they run for a request sees its scope, and nothing else does."""
+"""tlctx.asgi under Starlette: what it runs for a request sees its scope, and nothing else does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.asgi import Exchange, Recorder, ctx, http_scope, seen, serve, websocket_scope, within
+from support.asgi import Exchange, Recorder, ctx, http_scope, path_as_user, seen, serve, websocket_scope, within
 from support.helpers import Boom, raise_boom
 
 from tlctx import OutsideRequestError, Scope
 from tlctx.asgi import ContextMiddleware
 from tlctx.lowlevel import close_early
 
-starlette = pytest.importorskip("starlette", reason="needs Starlette")
-quart = pytest.importorskip("quart", reason="needs Quart")
+pytest.importorskip("starlette", reason="needs Starlette")
 
-from quart import Quart, websocket  # noqa: E402
-from starlette.applications import Starlette  # noqa: E402
-from starlette.background import BackgroundTask  # noqa: E402
-from starlette.middleware import Middleware  # noqa: E402
-from starlette.middleware.base import BaseHTTPMiddleware  # noqa: E402
-from starlette.responses import PlainTextResponse, StreamingResponse  # noqa: E402
-from starlette.routing import Mount, Route, WebSocketRoute  # noqa: E402
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
 
 if TYPE_CHECKING:
-    import fastapi
     from starlette.websockets import WebSocket
-else:
-    # The newest Python has it later than the others.
-    fastapi = importlib.import_module("fastapi") if importlib.util.find_spec("fastapi") else None
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
-
-
-def path_as_user(scope: Any) -> dict[str, str]:
-    return {"user": scope["path"]}
 
 
 def of_starlette(*routes: Any, **options: Any) -> ContextMiddleware:
@@ -47,9 +36,6 @@ def of_starlette(*routes: Any, **options: Any) -> ContextMiddleware:
 
 def connecting(*texts: str) -> list[dict[str, Any]]:
     return [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in texts)]
-
-
-# Starlette
 
 
 def test_async_and_sync_endpoints_of_starlette_and_their_background_tasks_see_the_request() -> None:
@@ -260,100 +246,3 @@ def test_starlettes_lifespan_has_no_scope_and_one_that_it_opens_is_not_seen_by_r
 
     asyncio.run(main())
     assert log == ["lifespan.startup.complete", "of the lifespan", "lifespan.shutdown.complete"]
-
-
-# FastAPI
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("fastapi"), reason="needs FastAPI")
-def test_endpoints_dependencies_and_background_tasks_of_fastapi_see_the_request() -> None:
-    log: list[Any] = []
-
-    def sync_dependency() -> Iterator[str]:
-        log.append(f"sync {ctx.user}")
-        yield ctx.user
-        log.append(f"sync ends {ctx.user}")
-
-    async def async_dependency(first: str = fastapi.Depends(sync_dependency)) -> AsyncIterator[str]:
-        ctx.user = f"{first}!"
-        yield ctx.user
-        log.append(f"async ends {ctx.user}")
-
-    app = fastapi.FastAPI()
-
-    @app.get("/plain")
-    def plain(tasks: fastapi.BackgroundTasks, user: str = fastapi.Depends(async_dependency)) -> str:
-        ctx.enter_context(Recorder(log))
-        tasks.add_task(lambda: log.append(f"background {ctx.user}"))
-        return f"{user} {ctx.user}"
-
-    @app.get("/coroutine")
-    async def coroutine(tasks: fastapi.BackgroundTasks, user: str = fastapi.Depends(async_dependency)) -> str:
-        return plain(tasks, user)
-
-    for path in ("/plain", "/coroutine"):
-        log.clear()
-        assert serve(within(app, path_as_user), http_scope(path)).body == f'"{path}! {path}!"'.encode()
-        assert log[0] == f"sync {path}"
-        assert log[-1] == (None, f"{path}!")
-        assert sorted(log[1:-1]) == sorted([f"async ends {path}!", f"sync ends {path}!", f"background {path}!"])
-
-
-# Quart
-
-
-def test_views_streams_and_background_tasks_of_quart_see_the_request() -> None:
-    log: list[Any] = []
-    app = Quart(__name__)
-    app.asgi_app = within(app.asgi_app, path_as_user)  # type: ignore[method-assign,assignment]
-
-    @app.before_request
-    async def before() -> None:
-        ctx.enter_context(Recorder(log))
-
-    @app.get("/coroutine")
-    async def coroutine() -> Any:
-        return ctx.user
-
-    @app.get("/plain")
-    def plain() -> Any:
-        ctx.user = f"{ctx.user} in a thread"
-        return ctx.user
-
-    @app.get("/stream")
-    async def stream() -> Any:
-        async def chunks() -> AsyncIterator[str]:
-            for _ in range(2):
-                await asyncio.sleep(0)
-                yield ctx.user
-
-        return chunks()
-
-    async def main() -> list[Any]:
-        client = app.test_client()
-        return [await (await client.get(path)).get_data() for path in ("/coroutine", "/plain", "/stream")]
-
-    assert asyncio.run(main()) == [b"/coroutine", b"/plain in a thread", b"/stream/stream"]
-    assert log == [(None, "/coroutine"), (None, "/plain in a thread"), (None, "/stream")]
-
-
-def test_a_websocket_of_quart_has_one_scope() -> None:
-    log: list[Any] = []
-    app = Quart(__name__)
-    app.asgi_app = within(app.asgi_app, path_as_user)  # type: ignore[method-assign,assignment]
-
-    @app.websocket("/chat")
-    async def chat() -> None:
-        ctx.enter_context(Recorder(log))
-        for _ in range(2):
-            ctx.user += f" {await websocket.receive()!s}"
-        await websocket.send(ctx.user)
-
-    async def main() -> str:
-        async with app.test_client().websocket("/chat") as socket:
-            await socket.send("a")
-            await socket.send("b")
-            return str(await socket.receive())
-
-    assert asyncio.run(main()) == "/chat a b"
-    assert log == [(None, "/chat a b")]
