@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,9 +25,6 @@ class Equal:
         return False
 
     __hash__ = object.__hash__
-
-    def __call__(self) -> str:
-        return "made"
 
 
 EQUAL = Equal()
@@ -58,6 +56,39 @@ def test_an_annotation_may_equal_everything() -> None:
         assert ctx.user == "ann"
 
 
+def test_an_annotation_whose_origin_equals_everything_is_no_class_variable() -> None:
+    annotations = {"user": types.GenericAlias(EQUAL, (int,))}  # type: ignore[arg-type]
+    kind: Any = type(RequestContext)("Ctx", (RequestContext,), {"__annotations__": annotations})
+    assert list(kind._local__fields) == ["user"]
+
+
+class Named:
+    def __repr__(self) -> str:
+        return "'typing.ClassVar'"
+
+
+NAMED = Named()
+
+
+def test_a_name_that_leads_to_what_equals_everything_is_no_class_variable() -> None:
+    class Ctx(RequestContext):
+        user: EQUAL  # type: ignore[valid-type]
+        token: NAMED  # type: ignore[valid-type]
+
+    assert list(Ctx._local__fields) == ["user", "token"]
+
+
+def test_white_space_before_an_annotation_says_nothing() -> None:
+    annotations = {"user": "  str", "kind": "  ClassVar[str]"}
+    kind: Any = type(RequestContext)("Ctx", (RequestContext,), {"__annotations__": annotations})
+    assert list(kind._local__fields) == ["user"]
+
+
+def test_a_method_can_not_be_hidden_by_what_equals_everything() -> None:
+    with pytest.raises(TypeError, match="would hide the method"):
+        type(RequestContext)("Ctx", (RequestContext,), {"get": EQUAL})
+
+
 def test_a_default_may_equal_everything() -> None:
     class Ctx(RequestContext):
         user: Any = dataclasses.field(default=EQUAL)
@@ -67,9 +98,14 @@ def test_a_default_may_equal_everything() -> None:
         assert ctx.user is EQUAL
 
 
+class EqualFactory(Equal):
+    def __call__(self) -> str:
+        return "made"
+
+
 def test_a_factory_may_equal_everything() -> None:
     class Ctx(RequestContext):
-        user: Any = dataclasses.field(default_factory=EQUAL)
+        user: Any = dataclasses.field(default_factory=EqualFactory())
 
     ctx = Ctx()
     with ctx.scope():
@@ -104,6 +140,22 @@ def test_an_attribute_of_the_class_may_equal_everything() -> None:
             ctx.other = 1  # type: ignore[attr-defined]
         with pytest.raises(AttributeError, match=r"has no value in .* that could be deleted"):
             del ctx.other  # type: ignore[attr-defined]
+
+
+class EqualDescriptor(Equal):
+    def __get__(self, instance: object, owner: object = None) -> str:
+        return "given"
+
+
+def test_a_descriptor_that_was_put_into_the_class_later_may_equal_everything() -> None:
+    class Ctx(RequestContext, strict=True):
+        user: str = "ann"
+
+    Ctx.other = EqualDescriptor()  # type: ignore[attr-defined]
+    ctx: Any = Ctx()
+    with ctx.scope():
+        ctx.other = 1
+        assert vars(ctx)["other"] == 1
 
 
 class Body:

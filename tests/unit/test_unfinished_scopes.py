@@ -10,24 +10,36 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import pytest
-from support.helpers import Boom
 
 import tlctx._bodies
 import tlctx.wsgi
 from tlctx import ContextMiddleware, RequestContext, Scope, counters
-from tlctx._core.implementation import peek_dict
+from tlctx._core.implementation import peek_dict, swap_dict
 from tlctx._core.teardown import unfinished
 
 
-class Ctx(RequestContext):
-    """It has no values."""
+class Empty(RequestContext):
+    """It has no values, so all its namespaces equal each other, and what has ended."""
 
 
-ctx = Ctx()
+class Full(RequestContext):
+    user: str = "stranger"
+
+
+ctx: RequestContext = Empty()
+
+
+@pytest.fixture(autouse=True, params=[Empty, Full])
+def _context(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ctx", request.param())
 
 
 class Struck(BaseException):
     """What arrives from outside."""
+
+
+class Stop(BaseException):
+    """What the application raises."""
 
 
 class Part:
@@ -79,7 +91,7 @@ class Body:
 
 
 def fail() -> NoReturn:
-    raise Boom
+    raise Stop
 
 
 def assert_the_next_scope_closes_it(log: list[str], caplog: pytest.LogCaptureFixture, error: str) -> None:
@@ -107,14 +119,14 @@ def test_one_whose_step_failed(log: list[str], caplog: pytest.LogCaptureFixture)
     next(body)
     with striking(tlctx._bodies._Body, "_on_step_error"), pytest.raises(Struck):
         next(body)
-    assert_the_next_scope_closes_it(log, caplog, "Boom")
+    assert_the_next_scope_closes_it(log, caplog, "Stop")
 
 
 def test_one_whose_body_failed_to_begin(log: list[str], caplog: pytest.LogCaptureFixture) -> None:
     body = serve(lambda environ, start_response: (ctx.enter_context(Part(log)), Body(begin=fail))[1])
     with striking(tlctx._bodies._Body, "_on_step_error"), pytest.raises(Struck):
         iter(body)
-    assert_the_next_scope_closes_it(log, caplog, "Boom")
+    assert_the_next_scope_closes_it(log, caplog, "Stop")
 
 
 def test_one_whose_body_failed_to_close(log: list[str], caplog: pytest.LogCaptureFixture) -> None:
@@ -127,13 +139,13 @@ def test_one_whose_body_failed_to_close(log: list[str], caplog: pytest.LogCaptur
     body = serve(lambda environ, start_response: (ctx.enter_context(Part(log)), Body(close=close))[1])
     with striking(tlctx._bodies._Body, "_on_close_error"), pytest.raises(Struck):
         body.close()
-    assert_the_next_scope_closes_it(log, caplog, "Boom")
+    assert_the_next_scope_closes_it(log, caplog, "Stop")
 
 
 def test_one_whose_application_failed(log: list[str], caplog: pytest.LogCaptureFixture) -> None:
     with striking(tlctx.wsgi, "close_after"), pytest.raises(Struck):
         serve(lambda environ, start_response: (ctx.enter_context(Part(log)), fail()))
-    assert_the_next_scope_closes_it(log, caplog, "Boom")
+    assert_the_next_scope_closes_it(log, caplog, "Stop")
 
 
 def test_one_whose_body_was_dropped(
@@ -162,6 +174,29 @@ def test_one_whose_body_was_dropped(
     assert not unfinished
 
 
+def test_one_whose_file_was_dropped(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ctx.enter_context(Part(log))
+        return environ["wsgi.file_wrapper"]()
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.file_wrapper": Body}
+    body: Any = ContextMiddleware(app, ctx)(environ, lambda *_: lambda data: None)
+    assert type(body) is Body
+    with striking(tlctx._bodies, "_close_dropped"):
+        del body
+        gc.collect()
+    assert log == []
+    assert len(unfinished) == 1
+    before = counters()
+    with ctx.scope():
+        pass
+    assert log == ["NoneType"]
+    assert counters().unleft_scopes == before.unleft_scopes + 1
+    assert not unfinished
+
+
 def test_one_whose_block_failed(log: list[str], caplog: pytest.LogCaptureFixture) -> None:
     scope = ctx.scope()
     with striking(Scope, "leave"), pytest.raises(Struck), scope:
@@ -170,7 +205,7 @@ def test_one_whose_block_failed(log: list[str], caplog: pytest.LogCaptureFixture
     assert list(unfinished) == [scope.serial]
     with ctx.scope():
         pass
-    assert log == ["Boom"]
+    assert log == ["Stop"]
     assert scope.ended
     assert not unfinished
 
@@ -180,7 +215,7 @@ def unfinished_scope(log: list[str], error: BaseException | None = None) -> Scop
     scope = Scope(ctx)
     with striking(Scope, "leave"), pytest.raises(Struck), scope:
         ctx.enter_context(Part(log, error))
-    tlctx._core.implementation.swap_dict(ctx, None)
+    swap_dict(ctx, None)
     assert scope.serial in unfinished
     assert log == []
     return scope
@@ -212,7 +247,7 @@ def test_its_own_close_ends_it_once_and_reports_nothing(log: list[str]) -> None:
     assert not unfinished
 
 
-@pytest.mark.parametrize("error", [Boom, Struck])
+@pytest.mark.parametrize("error", [ValueError, Struck])
 def test_what_its_teardown_raises_is_reported_and_disturbs_nobody(
     log: list[str], caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:

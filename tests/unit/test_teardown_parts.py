@@ -1,0 +1,97 @@
+"""The list of a teardown's parts itself: what is in it when something else happens than usual."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+from support.helpers import Boom
+
+from tlctx import RequestContext, Scope, counters
+from tlctx._core import teardown
+from tlctx._core.teardown import Part, enter
+from tlctx.lowlevel import open_scopes
+
+
+class Ctx(RequestContext):
+    user: str = "stranger"
+
+
+ctx = Ctx()
+
+
+class Suppressing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *details: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("suppresses", [True, False])
+def test_a_context_manager_suppresses_the_error_unless_it_may_not(suppresses: bool) -> None:
+    told: list[object] = []
+
+    class Below(Suppressing):
+        def __exit__(self, *details: object) -> bool:
+            told.append(details[0])
+            return True
+
+    parts: list[Part] = []
+    enter(Below(), parts)
+    if suppresses:
+        enter(Suppressing(), parts)
+    else:
+        enter(Suppressing(), parts, may_suppress=False)
+    teardown.run(parts, Boom())
+    assert told == [None if suppresses else Boom]
+
+
+def test_a_part_that_is_gone_when_it_has_run_disturbs_nothing() -> None:
+    parts: list[Part] = []
+    parts.append(Part(parts.clear))
+    teardown.run(parts, None)
+    assert parts == []
+
+
+def test_a_close_within_the_teardown_does_nothing() -> None:
+    seen: list[Any] = []
+    scope = Scope(ctx)
+    scope.callback(lambda: seen.append("last"))
+
+    def close() -> None:
+        scope.close()
+        seen.append(scope.ended)
+
+    scope.callback(close)
+    scope.close()
+    assert seen == [False, "last"]
+    assert scope.ended
+
+
+def test_a_close_after_the_end_does_not_keep_the_error() -> None:
+    scope = Scope(ctx)
+    scope.close()
+    error = Boom()
+    known = weakref.ref(error)
+    scope.close(error)
+    del error
+    gc.collect()
+    assert known() is None
+
+
+def test_a_scope_in_between_that_has_ended_is_not_reported() -> None:
+    before = counters()
+    with ctx.scope():
+        below, above = ctx.scope(), ctx.scope()
+        below.__enter__()
+        above.__enter__()
+        below.close()
+    assert above.ended
+    assert counters().unleft_scopes == before.unleft_scopes + 1
+
+
+def test_a_scope_that_was_never_made_is_not_open() -> None:
+    half_made = Scope.__new__(Scope, ctx)
+    assert half_made not in open_scopes()
