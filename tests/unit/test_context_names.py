@@ -80,5 +80,5 @@ class Failing(RequestContext):
 
 def test_an_error_of_the_code_of_a_per_request_is_left_as_it_is() -> None:
     ctx = Failing()
-    with ctx.scope(), pytest.raises(RuntimeError, match="^generator didn't like it$"):
+    with ctx.scope(), pytest.raises(RuntimeError, match=r"^generator didn't like it$"):
         ctx.value  # noqa: B018
