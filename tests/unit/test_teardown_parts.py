@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from support.helpers import Boom
@@ -65,6 +65,34 @@ def test_a_close_within_the_teardown_does_nothing() -> None:
         seen.append(scope.ended)
 
     scope.callback(close)
+    scope.close()
+    assert seen == [False, "last"]
+    assert scope.ended
+
+
+def test_a_close_within_the_teardown_does_nothing_although_the_first_close_was_struck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Struck(BaseException):
+        pass
+
+    def strike(scope: Scope) -> NoReturn:
+        raise Struck
+
+    seen: list[Any] = []
+    scope = Scope(ctx)
+    scope.callback(lambda: seen.append("last"))
+
+    def close() -> None:
+        scope.close()
+        seen.append(scope.ended)
+
+    scope.callback(close)
+    with monkeypatch.context() as patch, pytest.raises(Struck):
+        patch.setattr(Scope, "_run_teardown", strike)
+        scope.close()
+    assert seen == []
+    assert not scope.ended
     scope.close()
     assert seen == [False, "last"]
     assert scope.ended

@@ -11,7 +11,9 @@ import pytest
 from support.helpers import Boom, in_thread
 
 from tlctx._core import teardown
-from tlctx._core.teardown import Part, check_stack, enter
+from tlctx._core.making import once
+from tlctx._core.teardown import Part, check_stack, enter, unfinished
+from tlctx._core.unleft import close_unfinished
 
 LIMIT = 400
 
@@ -169,3 +171,29 @@ def test_a_context_manager_that_another_thread_runs_before_it_is_entered_is_a_pa
     teardown.run(parts, None)
     assert len(left) == 1
     assert parts == []
+
+
+def test_an_unfinished_scope_is_closed_only_where_a_quarter_of_the_stack_is_free() -> None:
+    class Unfinished:
+        ended = False
+        serial = 0
+
+    def close() -> None:
+        closed.append(Unfinished())
+
+    def close_or_fail() -> None:
+        closed.clear()
+        close_unfinished(Unfinished())  # type: ignore[arg-type]
+        if not closed:
+            raise RecursionError
+
+    closed: list[Unfinished] = []
+    unfinished[0] = Unfinished(), close
+    try:
+        assert needed(close_or_fail) >= LIMIT // 4
+    finally:
+        del unfinished[0]
+
+
+def test_a_per_request_value_is_made_only_where_there_is_stack_to_note_its_end() -> None:
+    assert 9 <= needed(lambda: once(0, "value", {}, int)) <= 20

@@ -6,25 +6,17 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import pytest
+from support.ends import Empty, Full, Part, Struck, striking
 
 import tlctx._bodies
 import tlctx.wsgi
 from tlctx import ContextMiddleware, RequestContext, Scope, counters
-from tlctx._core.implementation import peek_dict, swap_dict
+from tlctx._core.implementation import peek_dict
 from tlctx._core.teardown import unfinished
-
-
-class Empty(RequestContext):
-    """It has no values, so all its namespaces equal each other, and what has ended."""
-
-
-class Full(RequestContext):
-    user: str = "stranger"
-
 
 ctx: RequestContext = Empty()
 
@@ -34,44 +26,13 @@ def _context(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(globals(), "ctx", request.param())
 
 
-class Struck(BaseException):
-    """What arrives from outside."""
-
-
 class Stop(BaseException):
     """What the application raises."""
-
-
-class Part:
-    """Notes with what error it was closed."""
-
-    def __init__(self, log: list[str], error: BaseException | None = None) -> None:
-        self.log = log
-        self.error = error
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        self.log.append(type(error).__name__)
-        if self.error is not None:
-            raise self.error
 
 
 @pytest.fixture
 def log() -> list[str]:
     return []
-
-
-@contextmanager
-def striking(owner: Any, name: str) -> Iterator[None]:
-    """A block in which each call of that function is struck."""
-
-    def strike(*args: Any) -> NoReturn:
-        raise Struck
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, strike)
-        yield
 
 
 def serve(app: Callable[..., Any]) -> Any:
@@ -120,6 +81,52 @@ def test_one_whose_step_failed(log: list[str], caplog: pytest.LogCaptureFixture)
     with striking(tlctx._bodies._Body, "_on_step_error"), pytest.raises(Struck):
         next(body)
     assert_the_next_scope_closes_it(log, caplog, "Stop")
+
+
+def test_one_whose_step_failed_is_closed_at_once_if_the_second_try_is_not_struck(log: list[str]) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        ctx.enter_context(Part(log))
+        yield b"x"
+        fail()
+
+    body = serve(app)
+    next(body)
+    with striking(tlctx._bodies._Body, "_on_step_error", times=range(1)), pytest.raises(Struck):
+        next(body)
+    assert log == ["Stop"]
+
+
+def test_one_whose_step_could_not_begin_is_left_to_its_server(log: list[str]) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        ctx.enter_context(Part(log))
+        yield b"x"
+        yield b"y"
+
+    body = serve(app)
+    next(body)
+    with striking(Scope, "bind"), suppress(Struck):  # which the C accelerator does not call
+        next(body)
+    assert not unfinished
+    assert log == []
+    body.close()
+    assert log in (["Struck"], ["NoneType"])
+
+
+def test_one_that_its_own_code_closes_before_it_fails_is_not_unfinished(log: list[str]) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        ctx.enter_context(Part(log))
+        scope = Scope.current(ctx)
+        assert scope is not None
+        yield b"x"
+        scope.close()
+        fail()
+
+    body = serve(app)
+    next(body)
+    with pytest.raises(Stop):
+        next(body)
+    assert log == ["NoneType"]
+    assert not unfinished
 
 
 def test_one_whose_body_failed_to_begin(log: list[str], caplog: pytest.LogCaptureFixture) -> None:
@@ -208,57 +215,3 @@ def test_one_whose_block_failed(log: list[str], caplog: pytest.LogCaptureFixture
     assert log == ["Stop"]
     assert scope.ended
     assert not unfinished
-
-
-def unfinished_scope(log: list[str], error: BaseException | None = None) -> Scope:
-    """A scope that could not be closed."""
-    scope = Scope(ctx)
-    with striking(Scope, "leave"), pytest.raises(Struck), scope:
-        ctx.enter_context(Part(log, error))
-    swap_dict(ctx, None)
-    assert scope.serial in unfinished
-    assert log == []
-    return scope
-
-
-def test_the_close_of_another_closes_it_before_its_own_teardown_runs(log: list[str]) -> None:
-    other = Scope(ctx)
-    other.callback(log.append, "the other's")
-    scope = unfinished_scope(log)
-    other.close()
-    assert scope.ended
-    assert log == ["NoneType", "the other's"]
-    assert not unfinished
-
-
-def test_entering_another_closes_it_before_the_block_begins(log: list[str]) -> None:
-    scope = unfinished_scope(log)
-    with ctx.scope():
-        assert scope.ended
-        assert log == ["NoneType"]
-
-
-def test_its_own_close_ends_it_once_and_reports_nothing(log: list[str]) -> None:
-    before = counters()
-    scope = unfinished_scope(log)
-    scope.close()
-    assert log == ["NoneType"]
-    assert counters() == before
-    assert not unfinished
-
-
-@pytest.mark.parametrize("error", [ValueError, Struck])
-def test_what_its_teardown_raises_is_reported_and_disturbs_nobody(
-    log: list[str], caplog: pytest.LogCaptureFixture, error: type[BaseException]
-) -> None:
-    before = counters()
-    scope = unfinished_scope(log, error())
-    with ctx.scope():
-        log.append("in the next")
-    assert scope.ended
-    assert log == ["NoneType", "in the next"]
-    assert counters().failed_teardowns == before.failed_teardowns + 1
-    assert counters().unleft_scopes == before.unleft_scopes + 1
-    messages = [record.getMessage() for record in caplog.records]
-    assert sum("its teardown failed" in message for message in messages) == 1
-    assert sum("no stack was left" in message for message in messages) == 1
