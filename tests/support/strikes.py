@@ -22,7 +22,7 @@ __all__ = ["LineInjector", "Struck", "strikes_at_each_line"]
 FUNCTIONS = {
     "bind", "_displace", "_attach_here", "unbind", "restore", "run", "call", "__enter__", "__exit__", "leave",
     "_call_iter", "__next__", "close", "__del__", "_close_failed", "claim_end", "_on_drop", "_on_step_error",
-    "_on_close", "_on_close_error", "close_after",
+    "_on_close", "_on_close_error", "close_after", "enter",
 }  # fmt: skip
 """What binds, unbinds and ends."""
 

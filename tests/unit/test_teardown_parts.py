@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
@@ -118,6 +119,27 @@ def test_a_scope_in_between_that_has_ended_is_not_reported() -> None:
         below.close()
     assert above.ended
     assert counters().unleft_scopes == before.unleft_scopes + 1
+
+
+def test_a_teardown_runs_with_its_own_values_although_a_generator_has_left_another_scope_open() -> None:
+    seen: list[str] = []
+    scope = Scope(ctx)
+
+    def steps() -> Iterator[None]:
+        with ctx.scope(user="bob"):
+            yield
+
+    def use() -> None:
+        ctx.user = "ann"
+        ctx.callback(lambda: seen.append(ctx.user))
+        next(suspended)
+
+    suspended = steps()
+    scope.run(use)
+    scope.close()
+    assert seen == ["ann"]
+    suspended.close()  # type: ignore[attr-defined]
+    assert Scope.current(ctx) is None
 
 
 def test_a_scope_that_was_never_made_is_not_open() -> None:
