@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
-from support.helpers import Boom
+from support.helpers import Boom, in_thread
 
 from tlctx import RequestContext, Scope, counters
 from tlctx._core import teardown
@@ -116,7 +116,8 @@ def test_a_scope_in_between_that_has_ended_is_not_reported() -> None:
         below, above = ctx.scope(), ctx.scope()
         below.__enter__()
         above.__enter__()
-        below.close()
+        in_thread(below.close)
+        assert not above.ended
     assert above.ended
     assert counters().unleft_scopes == before.unleft_scopes + 1
 

@@ -60,7 +60,7 @@ def test_a_part_needs_some_calls_to_begin() -> None:
 
 @pytest.mark.parametrize("spare", [8, 4])
 def test_after_an_overflow_a_share_of_the_whole_stack_has_to_be_free(spare: int) -> None:
-    assert LIMIT // spare <= needed(lambda: check_stack(spare=spare)) <= 2 * LIMIT // spare + 10
+    assert LIMIT // spare <= needed(lambda: check_stack(spare=spare)) <= LIMIT // spare + 4
 
 
 def run(error: BaseException | None) -> list[int]:
@@ -75,7 +75,7 @@ def test_a_teardown_checks_that_there_is_stack_before_its_first_part_begins() ->
 
 
 def test_a_teardown_after_an_overflow_wants_an_eighth_of_the_stack() -> None:
-    assert LIMIT // 8 <= needed(lambda: run(RecursionError())) <= LIMIT // 4 + 10
+    assert LIMIT // 8 <= needed(lambda: run(RecursionError())) <= LIMIT // 8 + 6
 
 
 def test_a_part_is_not_lost_where_there_is_too_little_stack() -> None:
@@ -190,7 +190,7 @@ def test_an_unfinished_scope_is_closed_only_where_a_quarter_of_the_stack_is_free
     closed: list[Unfinished] = []
     unfinished[0] = Unfinished(), close
     try:
-        assert needed(close_or_fail) >= LIMIT // 4
+        assert LIMIT // 4 <= needed(close_or_fail) <= LIMIT // 4 + 12
     finally:
         del unfinished[0]
 

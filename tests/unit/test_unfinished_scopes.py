@@ -15,7 +15,7 @@ from support.ends import Empty, Full, Part, Struck, striking
 import tlctx._bodies
 import tlctx.wsgi
 from tlctx import ContextMiddleware, RequestContext, Scope, counters
-from tlctx._core.implementation import peek_dict
+from tlctx._core.implementation import peek_dict, swap_dict
 from tlctx._core.teardown import unfinished
 
 ctx: RequestContext = Empty()
@@ -215,3 +215,17 @@ def test_one_whose_block_failed(log: list[str], caplog: pytest.LogCaptureFixture
     assert log == ["Stop"]
     assert scope.ended
     assert not unfinished
+
+
+def test_one_that_is_dropped_while_it_is_open(
+    log: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    scope = ctx.scope()
+    scope.__enter__()
+    ctx.enter_context(Part(log))
+    swap_dict(ctx, None)
+    with striking(Scope, "close_unleft"):
+        del scope
+        gc.collect()
+    assert_the_next_scope_closes_it(log, caplog, "NoneType")
