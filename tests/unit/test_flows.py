@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet
+from tlctx._core.flows import has_coroutine_frame, in_coroutine, in_unpatched_greenlet, outermost_coroutine
 from tlctx._core.threads import storage
 
 
@@ -136,3 +136,48 @@ def test_a_greenlet_counts_as_a_thread_from_the_moment_that_threading_local_is_p
         assert not in_unpatched_greenlet()
     del storage._instances[Patched]
     assert in_unpatched_greenlet()
+
+
+async def outermost() -> Any:
+    return outermost_coroutine(), sys._getframe()
+
+
+async def awaiting() -> Any:
+    return await outermost(), sys._getframe()
+
+
+def test_the_outermost_coroutine_is_the_one_that_awaits_the_others() -> None:
+    (found, inner), outer = first_result(awaiting())
+    assert found is outer
+    found, inner = first_result(outermost())
+    assert found is inner
+
+
+def test_what_runs_a_coroutine_is_none_itself_whatever_its_name() -> None:
+    steps = outermost()
+    run = lambda: steps.send(None)  # noqa: E731
+    with pytest.raises(StopIteration) as done:
+        run()
+    found, frame = done.value.value
+    assert found is frame
+
+
+def trio_module(current_task: Any) -> Any:
+    module: Any = types.ModuleType("trio")
+    module.lowlevel = types.SimpleNamespace(current_task=current_task)
+    return module
+
+
+def no_task() -> Any:
+    raise RuntimeError("must be called from async context")
+
+
+@pytest.mark.parametrize(
+    ("module", "is_told"),
+    [(trio_module(lambda: "a task"), True), (trio_module(no_task), False), (types.ModuleType("trio"), False)],
+    ids=["running", "idle", "half-imported"],
+)
+def test_trio_gives_each_task_a_context_of_its_own(module: Any, is_told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trio", module)
+    found, frame = first_result(outermost())
+    assert found is (None if is_told else frame)
