@@ -15,6 +15,7 @@ from werkzeug.test import create_environ
 
 from tlctx import ContextMiddleware, Scope, counters
 from tlctx.flask import TLCtx
+from tlctx.lowlevel import Observer, add_observer, remove_observer
 
 # Errors
 
@@ -77,6 +78,72 @@ def test_an_exception_that_flask_passes_on_goes_on_whatever_the_teardown_does(
     with pytest.raises(Boom):
         Server(app)
     assert log == ["notes", "KeyError" if failing else "Boom"]
+
+
+def test_a_teardown_that_fails_after_an_answered_exception_is_the_servers_500(app: Flask, ctx: WorkCtx) -> None:
+    def view() -> str:
+        ctx.callback(raising, KeyError("teardown"))
+        raise Boom
+
+    with raised_in_a_teardown(KeyError):
+        Server(app_with(app, ctx, view))
+
+
+@pytest.mark.parametrize("raised", [Boom, SystemExit, KeyboardInterrupt])
+def test_of_two_contexts_both_end_though_the_teardown_of_one_raises(
+    app: Flask, ctx: WorkCtx, log: list[Any], raised: type[BaseException]
+) -> None:
+    other_log: list[Any] = []
+    other = WorkCtx(other_log)
+    TLCtx(app, other, name="other")
+
+    def view() -> str:
+        assert other.work
+        ctx.callback(raising, raised())
+        other.callback(raising, raised())
+        return "a"
+
+    app_with(app, ctx, view)
+    with raised_in_a_teardown(raised):
+        Server(app)
+    assert log == other_log == [raised.__name__]
+
+
+def test_a_way_out_that_a_teardown_takes_goes_before_the_exception_that_flask_passes_on(
+    app: Flask, ctx: WorkCtx
+) -> None:
+    def view() -> str:
+        ctx.callback(raising, SystemExit())
+        raise Boom
+
+    app_with(app, ctx, view)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    with raised_in_a_teardown(SystemExit):
+        Server(app)
+
+
+@pytest.mark.parametrize("names", [[], ["other"]], ids=["one", "two"])
+def test_who_observes_a_request_without_a_teardown_learns_what_ended_it(
+    app: Flask, ctx: WorkCtx, names: list[str]
+) -> None:
+    class Errors(Observer):
+        def end(self, scope: Scope, error: BaseException | None) -> None:
+            seen.append(error)
+
+    seen: list[Any] = []
+    for name in names:
+        TLCtx(app, WorkCtx([]), name=name)
+    app.teardown_appcontext(lambda _: raising(Boom()))
+    app.add_url_rule("/", view_func=lambda: ctx.user)
+    observer = Errors()
+    add_observer(observer)
+    try:
+        with raised_in_a_teardown(Boom):
+            Server(app)
+    finally:
+        remove_observer(observer)
+    assert len(seen) == 1 + len(names)
+    assert None not in seen
 
 
 def test_an_exception_that_is_answered_by_a_stream_ends_with_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:

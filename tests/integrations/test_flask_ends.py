@@ -33,6 +33,18 @@ class OwnList(list[str]):
     pass
 
 
+class EqualsAll:
+    """A body of the application's own that says that it equals whatever it is compared with."""
+
+    __hash__ = object.__hash__
+
+    def __iter__(self) -> Iterator[str]:
+        return rows()
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
 def with_call_on_close() -> Response:
     response = Response("a")
     response.call_on_close(lambda: None)
@@ -63,6 +75,7 @@ STREAMED: dict[str, Callable[[], Any]] = {
     "a class with an encoding of its own": lambda: OwnEncoding("a"),
     "a class with a close of its own": lambda: OwnClose("a"),
     "a list with code of its own": lambda: Response(OwnList("a")),
+    "a body that equals all": lambda: Response(EqualsAll()),
     "abort with a streamed response": lambda: abort(Response(rows(), 410)),
 }
 
