@@ -167,12 +167,15 @@ class Newer(Flask):
         self.seen: list[str] = []
 
     def handle_user_exception(self, ctx: AppContext, *args: Any) -> Any:  # type: ignore[override]
+        """Handle the exception."""
         return super().handle_user_exception(*self._known("handle_user_exception", ctx, args))
 
     def finalize_request(self, ctx: AppContext, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Finalize the response."""
         return super().finalize_request(*self._known("finalize_request", ctx, args), **kwargs)
 
     def do_teardown_appcontext(self, ctx: AppContext, *args: Any) -> None:  # type: ignore[override]
+        """Tear down the app context."""
         super().do_teardown_appcontext(*self._known("do_teardown_appcontext", ctx, args))
 
     def _known(self, name: str, ctx: AppContext, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -214,7 +217,7 @@ def test_methods_of_such_an_application_keep_their_names(ctx: WorkCtx) -> None:
     app = Newer("newer")
     TLCtx(app, ctx)
     for name in ("handle_user_exception", "finalize_request", "do_teardown_appcontext"):
-        assert getattr(app, name).__name__ == name
+        assert (getattr(app, name).__name__, getattr(app, name).__doc__) == (name, getattr(Newer, name).__doc__)
 
 
 def test_an_exception_that_answers_for_itself_is_answered_as_flask_does(app: Flask, ctx: WorkCtx) -> None:

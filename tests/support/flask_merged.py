@@ -88,9 +88,11 @@ class MergedFlask(Flask):
         return MergedContext(self, self.request_class(environ))
 
     def do_teardown_request(self, ctx: AppContext, exc: BaseException | None = None) -> None:  # type: ignore[override]
+        """Tear down the request's part."""
         super().do_teardown_request(exc)
 
     def do_teardown_appcontext(self, ctx: AppContext, exc: BaseException | None = None) -> None:  # type: ignore[override]
+        """Tear down the application's part."""
         super().do_teardown_appcontext(exc)
 
 
