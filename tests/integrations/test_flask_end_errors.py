@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -80,7 +81,13 @@ def test_an_exception_that_flask_passes_on_goes_on_whatever_the_teardown_does(
     assert log == ["notes", "KeyError" if failing else "Boom"]
 
 
-def test_a_teardown_that_fails_after_an_answered_exception_is_the_servers_500(app: Flask, ctx: WorkCtx) -> None:
+@pytest.mark.parametrize("handled", [False, True], ids=["by Flask", "by the application"])
+def test_a_teardown_that_fails_after_an_answered_exception_is_the_servers_500(
+    app: Flask, ctx: WorkCtx, *, handled: bool
+) -> None:
+    if handled:
+        app.errorhandler(500)(lambda error: ("sorry", 500))
+
     def view() -> str:
         ctx.callback(raising, KeyError("teardown"))
         raise Boom
@@ -122,28 +129,45 @@ def test_a_way_out_that_a_teardown_takes_goes_before_the_exception_that_flask_pa
         Server(app)
 
 
+class Errors(Observer):
+    """Notes what ended each scope."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def end(self, scope: Scope, error: BaseException | None) -> None:
+        self.seen.append(error)
+
+
+@pytest.fixture
+def errors() -> Iterator[Errors]:
+    observer = Errors()
+    add_observer(observer)
+    yield observer
+    remove_observer(observer)
+
+
 @pytest.mark.parametrize("names", [[], ["other"]], ids=["one", "two"])
 def test_who_observes_a_request_without_a_teardown_learns_what_ended_it(
-    app: Flask, ctx: WorkCtx, names: list[str]
+    app: Flask, ctx: WorkCtx, errors: Errors, names: list[str]
 ) -> None:
-    class Errors(Observer):
-        def end(self, scope: Scope, error: BaseException | None) -> None:
-            seen.append(error)
-
-    seen: list[Any] = []
     for name in names:
         TLCtx(app, WorkCtx([]), name=name)
     app.teardown_appcontext(lambda _: raising(Boom()))
     app.add_url_rule("/", view_func=lambda: ctx.user)
-    observer = Errors()
-    add_observer(observer)
-    try:
-        with raised_in_a_teardown(Boom):
-            Server(app)
-    finally:
-        remove_observer(observer)
-    assert len(seen) == 1 + len(names)
-    assert None not in seen
+    with raised_in_a_teardown(Boom):
+        Server(app)
+    assert len(errors.seen) == 1 + len(names)
+    assert None not in errors.seen
+
+
+def test_who_observes_such_a_request_learns_of_the_server_that_refuses_its_answer(
+    app: Flask, ctx: WorkCtx, errors: Errors
+) -> None:
+    app.add_url_rule("/", view_func=lambda: ctx.user)
+    with pytest.raises(Boom):
+        app(create_environ(), lambda *_: raising(Boom()))
+    assert [type(error) for error in errors.seen] == [Boom]
 
 
 def test_an_exception_that_is_answered_by_a_stream_ends_with_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:

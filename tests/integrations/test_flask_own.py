@@ -228,6 +228,17 @@ def test_an_app_context_that_was_made_before_works_as_it_did(ctx: WorkCtx) -> No
         assert Scope.current(ctx) is None
 
 
+def test_a_request_in_contexts_that_were_made_before_is_answered_without_a_scope(ctx: WorkCtx) -> None:
+    app = Flask("before")
+    app.add_url_rule("/", view_func=lambda: f"{Scope.current(ctx)}")
+    outer, context = app.app_context(), app.test_request_context()
+    TLCtx(app, ctx)
+    with outer, context:
+        dispatch: Any = app.full_dispatch_request
+        response = dispatch(context) if IS_MERGED else dispatch()
+        assert response.get_data(as_text=True) == "None"
+
+
 def test_a_teardown_that_is_called_by_hand_runs_where_there_is_no_context(app: Flask, log: list[Any]) -> None:
     app.teardown_appcontext(log.append)
     teardown: Any = app.do_teardown_appcontext
