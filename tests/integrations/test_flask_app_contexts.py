@@ -120,14 +120,17 @@ def test_a_teardown_function_that_raises_leaves_no_app_contexts_scope_open(
     assert Scope.current(ctx) is Scope.current(other) is None
 
 
-def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(app: Flask, ctx: WorkCtx) -> None:
+@pytest.mark.parametrize("raised", [Boom, SystemExit, KeyboardInterrupt])
+def test_of_two_contexts_both_are_closed_though_the_teardown_of_both_raises(
+    app: Flask, ctx: WorkCtx, raised: type[BaseException]
+) -> None:
     other = WorkCtx([])
     TLCtx(app, other, name="other")
 
     def fail() -> None:
-        raise Boom
+        raise raised
 
-    with raised_in_a_teardown(Boom), app.app_context():
+    with raised_in_a_teardown(raised), app.app_context():
         ctx.callback(fail)
         other.callback(fail)
     assert Scope.current(ctx) is Scope.current(other) is None

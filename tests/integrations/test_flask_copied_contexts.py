@@ -131,6 +131,7 @@ def test_the_console_of_the_debugger_has_the_values_of_the_request_that_failed(
         assert "ann" in run("ctx.user")
         assert "pears" in run("ctx.word")
         assert "work of ann" in run("ctx.work")
+        run("ctx.word = 'figs'")
     assert log == ["Boom", "done for ann", "done for ann"]
 
 

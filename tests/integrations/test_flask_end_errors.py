@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -15,6 +16,7 @@ from werkzeug.test import create_environ
 
 from tlctx import ContextMiddleware, Scope, counters
 from tlctx.flask import TLCtx
+from tlctx.lowlevel import Observer, add_observer, remove_observer
 
 # Errors
 
@@ -77,6 +79,95 @@ def test_an_exception_that_flask_passes_on_goes_on_whatever_the_teardown_does(
     with pytest.raises(Boom):
         Server(app)
     assert log == ["notes", "KeyError" if failing else "Boom"]
+
+
+@pytest.mark.parametrize("handled", [False, True], ids=["by Flask", "by the application"])
+def test_a_teardown_that_fails_after_an_answered_exception_is_the_servers_500(
+    app: Flask, ctx: WorkCtx, *, handled: bool
+) -> None:
+    if handled:
+        app.errorhandler(500)(lambda error: ("sorry", 500))
+
+    def view() -> str:
+        ctx.callback(raising, KeyError("teardown"))
+        raise Boom
+
+    with raised_in_a_teardown(KeyError):
+        Server(app_with(app, ctx, view))
+
+
+@pytest.mark.parametrize("raised", [Boom, SystemExit, KeyboardInterrupt])
+def test_of_two_contexts_both_end_though_the_teardown_of_one_raises(
+    app: Flask, ctx: WorkCtx, log: list[Any], raised: type[BaseException]
+) -> None:
+    other_log: list[Any] = []
+    other = WorkCtx(other_log)
+    TLCtx(app, other, name="other")
+
+    def view() -> str:
+        assert other.work
+        ctx.callback(raising, raised())
+        other.callback(raising, raised())
+        return "a"
+
+    app_with(app, ctx, view)
+    with raised_in_a_teardown(raised):
+        Server(app)
+    assert log == other_log == [raised.__name__]
+
+
+def test_a_way_out_that_a_teardown_takes_goes_before_the_exception_that_flask_passes_on(
+    app: Flask, ctx: WorkCtx
+) -> None:
+    def view() -> str:
+        ctx.callback(raising, SystemExit())
+        raise Boom
+
+    app_with(app, ctx, view)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    with raised_in_a_teardown(SystemExit):
+        Server(app)
+
+
+class Errors(Observer):
+    """Notes what ended each scope."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def end(self, scope: Scope, error: BaseException | None) -> None:
+        self.seen.append(error)
+
+
+@pytest.fixture
+def errors() -> Iterator[Errors]:
+    observer = Errors()
+    add_observer(observer)
+    yield observer
+    remove_observer(observer)
+
+
+@pytest.mark.parametrize("names", [[], ["other"]], ids=["one", "two"])
+def test_who_observes_a_request_without_a_teardown_learns_what_ended_it(
+    app: Flask, ctx: WorkCtx, errors: Errors, names: list[str]
+) -> None:
+    for name in names:
+        TLCtx(app, WorkCtx([]), name=name)
+    app.teardown_appcontext(lambda _: raising(Boom()))
+    app.add_url_rule("/", view_func=lambda: ctx.user)
+    with raised_in_a_teardown(Boom):
+        Server(app)
+    assert len(errors.seen) == 1 + len(names)
+    assert None not in errors.seen
+
+
+def test_who_observes_such_a_request_learns_of_the_server_that_refuses_its_answer(
+    app: Flask, ctx: WorkCtx, errors: Errors
+) -> None:
+    app.add_url_rule("/", view_func=lambda: ctx.user)
+    with pytest.raises(Boom):
+        app(create_environ(), lambda *_: raising(Boom()))
+    assert [type(error) for error in errors.seen] == [Boom]
 
 
 def test_an_exception_that_is_answered_by_a_stream_ends_with_it(app: Flask, ctx: WorkCtx, log: list[Any]) -> None:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as WerkzeugResponse
 from werkzeug.wsgi import ClosingIterator
 
-from tlctx import RequestContext, RequestEndedError, per_request
+from tlctx import ContextMiddleware, RequestContext, RequestEndedError, per_request
 from tlctx.flask import TLCtx
 
 
@@ -31,6 +31,18 @@ class OwnClose(Response):
 
 class OwnList(list[str]):
     pass
+
+
+class EqualsAll:
+    """A body of the application's own that says that it equals whatever it is compared with."""
+
+    __hash__ = object.__hash__
+
+    def __iter__(self) -> Iterator[str]:
+        return rows()
+
+    def __eq__(self, other: object) -> bool:
+        return True
 
 
 def with_call_on_close() -> Response:
@@ -63,6 +75,7 @@ STREAMED: dict[str, Callable[[], Any]] = {
     "a class with an encoding of its own": lambda: OwnEncoding("a"),
     "a class with a close of its own": lambda: OwnClose("a"),
     "a list with code of its own": lambda: Response(OwnList("a")),
+    "a body that equals all": lambda: Response(EqualsAll()),
     "abort with a streamed response": lambda: abort(Response(rows(), 410)),
 }
 
@@ -181,6 +194,24 @@ def test_of_a_request_inside_an_app_context_it_ends_with_the_request(app: Flask,
         Server(app, HTTP_X_USER="ann")
         assert log == ["done for ann"]
         assert ctx.user == "script"
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["its own", "joined"])
+def test_a_second_context_ends_inside_the_app_context_whatever_the_first_one_does(
+    ctx: WorkCtx, *, joined: bool
+) -> None:
+    app, other = Flask("two"), WorkCtx([])
+    TLCtx(app, ctx)
+    TLCtx(app, other, name="other")
+    seen: list[bool] = []
+
+    @app.get("/")
+    def index() -> str:
+        other.callback(lambda: seen.append(flask.has_app_context()))
+        return ctx.user
+
+    Server(ContextMiddleware(app, ctx) if joined else app)
+    assert seen == [True]
 
 
 def test_after_it_middleware_inside_of_ours_reads_nothing_any_more(app: Flask, ctx: WorkCtx) -> None:

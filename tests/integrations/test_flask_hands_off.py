@@ -127,26 +127,31 @@ def test_one_that_was_made_before_gets_the_context_too(ctx: WorkCtx) -> None:
     TLCtx(app, ctx)
     app.add_url_rule("/", view_func=lambda: render_template_string("{{ word }} {{ ctx.user }}"))
     assert app.test_client().get("/").text == "word nobody"
+    assert "create_jinja_environment" not in vars(app)
 
 
 def test_two_contexts_reach_templates_and_the_shell_under_names_of_their_own(app: Flask, ctx: WorkCtx) -> None:
     class Tenant(RequestContext):
         name: str = "acme"
 
-    tenant = Tenant()
+    tenant, account = Tenant(), Tenant()
     TLCtx(app, tenant, name="tenant")
+    TLCtx(app, account, name="account")
     app.add_url_rule("/", view_func=lambda: render_template_string("{{ ctx.user }} at {{ tenant.name }}"))
     assert app.test_client().get("/", headers={"X-User": "ann"}).text == "ann at acme"
     with app.app_context():
         shell = app.make_shell_context()
     assert shell["ctx"] is ctx
     assert shell["tenant"] is tenant
+    assert shell["account"] is account
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_was_done(app: Flask, ctx: WorkCtx) -> None:
     before = dict(vars(app))
     with pytest.raises(RuntimeError, match=r"has a context named 'ctx' already: .* TLCtx\(app, ctx, name=\.\.\.\)"):
         TLCtx(app, WorkCtx([]))
+    with pytest.raises(RuntimeError, match="has a context named 'ctx' already"):
+        TLCtx(app, WorkCtx([]), name="".join(["c", "t", "x"]))
     assert vars(app) == before
     assert app.extensions["tlctx"] == [app.extensions["tlctx"][0]]
 
@@ -162,12 +167,15 @@ class Newer(Flask):
         self.seen: list[str] = []
 
     def handle_user_exception(self, ctx: AppContext, *args: Any) -> Any:  # type: ignore[override]
+        """Handle the exception."""
         return super().handle_user_exception(*self._known("handle_user_exception", ctx, args))
 
     def finalize_request(self, ctx: AppContext, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Finalize the response."""
         return super().finalize_request(*self._known("finalize_request", ctx, args), **kwargs)
 
     def do_teardown_appcontext(self, ctx: AppContext, *args: Any) -> None:  # type: ignore[override]
+        """Tear down the app context."""
         super().do_teardown_appcontext(*self._known("do_teardown_appcontext", ctx, args))
 
     def _known(self, name: str, ctx: AppContext, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -203,6 +211,13 @@ def test_the_context_may_come_first_in_the_calls_that_flask_makes(ctx: WorkCtx, 
     ]  # fmt: skip
     assert log == ["Boom", "done for nobody", "ServiceUnavailable", "done for nobody", "KeyError"]
     assert set(app.seen) == {"handle_user_exception", "finalize_request", "do_teardown_appcontext"}
+
+
+def test_methods_of_such_an_application_keep_their_names(ctx: WorkCtx) -> None:
+    app = Newer("newer")
+    TLCtx(app, ctx)
+    for name in ("handle_user_exception", "finalize_request", "do_teardown_appcontext"):
+        assert (getattr(app, name).__name__, getattr(app, name).__doc__) == (name, getattr(Newer, name).__doc__)
 
 
 def test_an_exception_that_answers_for_itself_is_answered_as_flask_does(app: Flask, ctx: WorkCtx) -> None:

@@ -85,7 +85,10 @@ def test_what_it_wraps_keeps_its_name(app: Flask) -> None:
     async def view() -> str:
         return "answer"
 
-    for name in ("handle_user_exception", "async_to_sync", "do_teardown_appcontext"):
+    for name in (
+        "handle_user_exception", "async_to_sync", "do_teardown_appcontext", "finalize_request", "app_context",
+        "request_context", "create_jinja_environment",
+    ):  # fmt: skip
         assert getattr(app, name).__name__ == name
         assert getattr(app, name).__doc__ == getattr(Flask, name).__doc__
     assert app.async_to_sync(view).__name__ == "view"
