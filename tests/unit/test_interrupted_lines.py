@@ -16,8 +16,8 @@ from support.strikes import LineInjector, strikes_at_each_line
 
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope
+from tlctx._core.attached import attached_scopes
 from tlctx._core.implementation import peek_dict, swap_dict
-from tlctx._core.propagation import _attached
 from tlctx.lowlevel import bound
 
 
@@ -165,7 +165,7 @@ def faults_of(run: Run, below: Any) -> list[str]:
     found = []
     if peek_dict(ctx) is not below:
         found.append(f"the thread has {peek_dict(ctx)!r}")
-    if _attached.get():
+    if attached_scopes.get():
         found.append("a scope is attached")
     found += [f"open: {scope}" for each in run.scopes if (scope := each()) is not None and not scope.ended]
     if sorted(name for name, _ in run.closed) != sorted(run.opened):
@@ -199,7 +199,7 @@ def strike(piece: Callable[[Run], None], below: Any = None) -> dict[str, list[st
         if left:
             found[str(injector.struck)] = left
         swap_dict(ctx, below)
-        _attached.set(())
+        attached_scopes.set(())
     assert struck or tlctx.IMPLEMENTATION == "c"  # where nothing may be left of it in Python
     return found
 
