@@ -16,8 +16,8 @@ from support.strikes import LineInjector, strikes_at_each_line
 
 import tlctx
 from tlctx import ContextMiddleware, RequestContext, Scope
+from tlctx._core.attached import attached_scopes
 from tlctx._core.implementation import peek_dict, swap_dict
-from tlctx._core.propagation import _attached
 from tlctx.lowlevel import bound
 
 
@@ -39,12 +39,13 @@ class Run:
         self.closed: list[tuple[str, str]] = []
         self.failed = False  # whether the application has raised
 
-    def open(self, name: str) -> None:
-        """Add a part to the teardown of the current scope."""
+    def open(self, name: str, body: Any = None) -> Any:
+        """Add a part to the teardown of the current scope, and return `body`."""
         scope = Scope.current(ctx)
         assert scope is not None
         self.scopes.append(ref(scope))
         scope.enter_context(Part(self, name))
+        return body
 
     def fail(self) -> None:
         self.failed = True
@@ -79,11 +80,15 @@ def an_idle_list(run: Run) -> None:
 
 
 def a_list(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), [b"x"])[1])
+    serve(lambda environ, start_response: run.open("part", [b"x"]))
 
 
 def a_failing_call(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), run.fail()))
+    def app(environ: Any, start_response: Any) -> None:
+        run.open("part")
+        run.fail()
+
+    serve(app)
 
 
 def an_idle_stream(run: Run) -> None:
@@ -118,11 +123,11 @@ class Body:
 
 
 def a_body(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), Body(lambda: None))[1])
+    serve(lambda environ, start_response: run.open("part", Body(lambda: None)))
 
 
 def a_body_that_fails_to_close(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), Body(run.fail))[1])
+    serve(lambda environ, start_response: run.open("part", Body(run.fail)))
 
 
 def a_dropped_stream(run: Run) -> None:
@@ -165,7 +170,7 @@ def faults_of(run: Run, below: Any) -> list[str]:
     found = []
     if peek_dict(ctx) is not below:
         found.append(f"the thread has {peek_dict(ctx)!r}")
-    if _attached.get():
+    if attached_scopes.get():
         found.append("a scope is attached")
     found += [f"open: {scope}" for each in run.scopes if (scope := each()) is not None and not scope.ended]
     if sorted(name for name, _ in run.closed) != sorted(run.opened):
@@ -199,7 +204,7 @@ def strike(piece: Callable[[Run], None], below: Any = None) -> dict[str, list[st
         if left:
             found[str(injector.struck)] = left
         swap_dict(ctx, below)
-        _attached.set(())
+        attached_scopes.set(())
     assert struck or tlctx.IMPLEMENTATION == "c"  # where nothing may be left of it in Python
     return found
 
