@@ -10,6 +10,8 @@ import pytest
 
 from tlctx import RequestContext, per_request
 
+METACLASS: Any = type(RequestContext)
+
 
 class Strict(RequestContext, strict=True):
     @per_request
@@ -55,7 +57,7 @@ class Untold:
 
 @pytest.mark.parametrize("error", [NameError, TypeError, ValueError])
 def test_a_method_may_be_overridden_by_what_tells_nobody_what_it_takes(error: type[Exception]) -> None:
-    cls: Any = type(RequestContext)("Ctx", (RequestContext,), {"get": staticmethod(Untold(error))})
+    cls: Any = METACLASS("Ctx", (RequestContext,), {"get": staticmethod(Untold(error))})
     assert cls().get("user") == "called"
 
 

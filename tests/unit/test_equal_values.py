@@ -14,6 +14,8 @@ from tlctx._core.copying import assigned_values
 from tlctx._core.errors import OutsideRequestError
 from tlctx.lowlevel import bound
 
+METACLASS: Any = type(RequestContext)
+
 
 class Equal:
     """Equals everything, as some mocks and matchers do."""
@@ -49,7 +51,7 @@ def test_a_default_of_get_and_pop_may_equal_everything() -> None:
 
 
 def test_an_annotation_may_equal_everything() -> None:
-    kind: Any = type(RequestContext)("Ctx", (RequestContext,), {"__annotations__": {"user": EQUAL}, "user": "ann"})
+    kind: Any = METACLASS("Ctx", (RequestContext,), {"__annotations__": {"user": EQUAL}, "user": "ann"})
     assert list(kind._local__fields) == ["user"]
     ctx = kind()
     with ctx.scope():
@@ -58,7 +60,7 @@ def test_an_annotation_may_equal_everything() -> None:
 
 def test_an_annotation_whose_origin_equals_everything_is_no_class_variable() -> None:
     annotations = {"user": types.GenericAlias(EQUAL, (int,))}  # type: ignore[arg-type]
-    kind: Any = type(RequestContext)("Ctx", (RequestContext,), {"__annotations__": annotations})
+    kind: Any = METACLASS("Ctx", (RequestContext,), {"__annotations__": annotations})
     assert list(kind._local__fields) == ["user"]
 
 
@@ -80,13 +82,13 @@ def test_a_name_that_leads_to_what_equals_everything_is_no_class_variable() -> N
 
 def test_white_space_before_an_annotation_says_nothing() -> None:
     annotations = {"user": "  str", "kind": "  ClassVar[str]"}
-    kind: Any = type(RequestContext)("Ctx", (RequestContext,), {"__annotations__": annotations})
+    kind: Any = METACLASS("Ctx", (RequestContext,), {"__annotations__": annotations})
     assert list(kind._local__fields) == ["user"]
 
 
 def test_a_method_can_not_be_hidden_by_what_equals_everything() -> None:
     with pytest.raises(TypeError, match="would hide the method"):
-        type(RequestContext)("Ctx", (RequestContext,), {"get": EQUAL})
+        METACLASS("Ctx", (RequestContext,), {"get": EQUAL})
 
 
 def test_a_default_may_equal_everything() -> None:

@@ -155,7 +155,7 @@ def test_the_outermost_coroutine_is_the_one_that_awaits_the_others() -> None:
 
 def test_what_runs_a_coroutine_is_none_itself_whatever_its_name() -> None:
     steps = outermost()
-    run = lambda: steps.send(None)  # noqa: E731
+    run: Any = lambda: steps.send(None)  # noqa: E731
     with pytest.raises(StopIteration) as done:
         run()
     found, frame = done.value.value

@@ -39,12 +39,13 @@ class Run:
         self.closed: list[tuple[str, str]] = []
         self.failed = False  # whether the application has raised
 
-    def open(self, name: str) -> None:
-        """Add a part to the teardown of the current scope."""
+    def open(self, name: str, body: Any = None) -> Any:
+        """Add a part to the teardown of the current scope, and return `body`."""
         scope = Scope.current(ctx)
         assert scope is not None
         self.scopes.append(ref(scope))
         scope.enter_context(Part(self, name))
+        return body
 
     def fail(self) -> None:
         self.failed = True
@@ -79,11 +80,15 @@ def an_idle_list(run: Run) -> None:
 
 
 def a_list(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), [b"x"])[1])
+    serve(lambda environ, start_response: run.open("part", [b"x"]))
 
 
 def a_failing_call(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), run.fail()))
+    def app(environ: Any, start_response: Any) -> None:
+        run.open("part")
+        run.fail()
+
+    serve(app)
 
 
 def an_idle_stream(run: Run) -> None:
@@ -118,11 +123,11 @@ class Body:
 
 
 def a_body(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), Body(lambda: None))[1])
+    serve(lambda environ, start_response: run.open("part", Body(lambda: None)))
 
 
 def a_body_that_fails_to_close(run: Run) -> None:
-    serve(lambda environ, start_response: (run.open("part"), Body(run.fail))[1])
+    serve(lambda environ, start_response: run.open("part", Body(run.fail)))
 
 
 def a_dropped_stream(run: Run) -> None:

@@ -100,5 +100,5 @@ def test_a_value_that_was_written_past_the_local_is_not_shown(implementation: st
         return
     object.__setattr__(storage, "token", secret)
     with pytest.raises(AttributeError, match="was written past the local") as raised:
-        storage.token  # type: ignore[attr-defined]  # noqa: B018
+        storage.token  # noqa: B018
     assert all(value is not secret for value in locals_in(raised.value, "_look_up", "__getattribute__"))

@@ -107,7 +107,7 @@ def test_a_context_manager_is_not_entered_where_there_is_too_little_stack_to_lea
 
     def enter_one() -> Any:
         parts.clear()
-        return enter(Silent(), parts)  # type: ignore[type-var]
+        return enter(Silent(), parts)
 
     assert 9 <= needed(enter_one) <= 17
 
