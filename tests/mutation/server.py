@@ -38,6 +38,7 @@ from mutation.plugins import Recorder, Selection, Tidy
 OUTCOMES = {pytest.ExitCode.OK: "survived", pytest.ExitCode.TESTS_FAILED: "caught"}
 OPTIONS = ["-q", "--tb=no", "-p", "no:cacheprovider"]
 MEMORY = 4 << 30
+PATIENCE = 4
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def run(job: dict[str, Any]) -> str:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
-    ended = _wait(child, job["timeout"])
+    ended = _wait(child, PATIENCE * job["timeout"])  # its own limit is CPU time: other work may keep it waiting
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # it, or what it left
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
