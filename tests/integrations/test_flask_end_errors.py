@@ -101,6 +101,7 @@ def test_of_two_contexts_both_end_though_the_teardown_of_one_raises(
     app: Flask, ctx: WorkCtx, log: list[Any], raised: type[BaseException]
 ) -> None:
     other_log: list[Any] = []
+    inside: list[bool] = []
     other = WorkCtx(other_log)
     TLCtx(app, other, name="other")
 
@@ -108,12 +109,14 @@ def test_of_two_contexts_both_end_though_the_teardown_of_one_raises(
         assert other.work
         ctx.callback(raising, raised())
         other.callback(raising, raised())
+        other.callback(lambda: inside.append(flask.has_app_context()))
         return "a"
 
     app_with(app, ctx, view)
     with raised_in_a_teardown(raised):
         Server(app)
     assert log == other_log == [raised.__name__]
+    assert inside == [True]
 
 
 def test_a_way_out_that_a_teardown_takes_goes_before_the_exception_that_flask_passes_on(
