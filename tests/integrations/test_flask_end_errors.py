@@ -150,6 +150,25 @@ def errors() -> Iterator[Errors]:
     remove_observer(observer)
 
 
+def test_a_way_out_that_comes_when_the_answer_is_made_goes_before_what_the_teardown_raises(
+    app: Flask, ctx: WorkCtx, log: list[Any]
+) -> None:
+    def view() -> str:
+        ctx.callback(raising, KeyError("teardown"))
+        return "a"
+
+    def struck(*args: Any) -> Any:
+        dispatch(*args)
+        raise SystemExit
+
+    app_with(app, ctx, view)
+    dispatch: Any = app.full_dispatch_request
+    app.full_dispatch_request = struck  # type: ignore[method-assign]
+    with raised_in_a_teardown(SystemExit):
+        Server(app)
+    assert log == ["KeyError"]
+
+
 @pytest.mark.parametrize("names", [[], ["other"]], ids=["one", "two"])
 def test_who_observes_a_request_without_a_teardown_learns_what_ended_it(
     app: Flask, ctx: WorkCtx, errors: Errors, names: list[str]

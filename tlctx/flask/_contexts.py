@@ -102,7 +102,7 @@ class _Context:
     _tlctx_copies: Copies | None = None
     _tlctx_ends: list[Scope] | None = None  # the scopes that end with it, of a request
     _tlctx_opened: list[Scope] | None = None  # those that pushing it has opened
-    _tlctx_unanswered = False  # whether the request has an exception that nobody has answered yet
+    _tlctx_unanswered = True  # whether an exception, if the request has one, has not been answered yet
 
 
 class _PushesAppContext(_Context):
