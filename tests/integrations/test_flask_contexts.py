@@ -226,3 +226,22 @@ def test_contexts_of_the_applications_own_stay_what_they_are(ctx: WorkCtx) -> No
         assert ctx.user == "nobody"
     app.add_url_rule("/", view_func=lambda: ctx.user)
     assert app.test_client().get("/").text == "nobody"
+
+
+def test_a_request_context_that_was_popped_too_often_leaves_no_scope_when_pushed_again(
+    app: Flask, ctx: WorkCtx
+) -> None:
+    with app.app_context():
+        context = app.test_request_context(headers={"X-User": "ann"})
+        outer = Scope.current(ctx)
+        context.push()
+        context.pop()
+        with pytest.raises((LookupError, AssertionError, RuntimeError)):
+            context.pop()
+        context.push()
+        inner = Scope.current(ctx)
+        assert inner is not outer
+        context.pop()
+        assert Scope.current(ctx) is outer
+        assert inner is not None
+        assert inner.ended

@@ -164,7 +164,7 @@ class _PushesRequestContext(_Context):
     def pop(self, *args: Any, **kwargs: Any) -> None:
         if self._tlctx_copies is None and _KEPT in self.request.environ:
             self._keep()
-        self._tlctx_pushes -= 1
+        self._tlctx_pushes = max(self._tlctx_pushes - 1, 0)  # Flask refuses a pop too many
         opened: list[Scope] = []
         if self._tlctx_pushes == 0:
             opened, self._tlctx_own = self._tlctx_own, opened
