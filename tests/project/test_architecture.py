@@ -116,7 +116,12 @@ def test_a_module_is_short_says_what_it_is_and_lists_what_it_offers(path: Path) 
     source = (ROOT.parent / path).read_text()
     assert len(source.splitlines()) <= 300
     name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("tlctx"):
+            raise
+        pytest.skip(f"needs the package {error.name}")
     assert module.__doc__
     for public in getattr(module, "__all__", []):
         assert hasattr(module, public), f"{name}.__all__ names {public}, which is not there"
