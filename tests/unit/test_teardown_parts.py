@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from collections.abc import Iterator
@@ -146,3 +147,23 @@ def test_a_teardown_runs_with_its_own_values_although_a_generator_has_left_anoth
 def test_a_scope_that_was_never_made_is_not_open() -> None:
     half_made = Scope.__new__(Scope, ctx)  # type: ignore[call-arg]
     assert half_made not in open_scopes()
+
+
+def test_what_a_part_raises_is_not_kept_by_a_cycle() -> None:
+    raised: list[Any] = []
+
+    def fail() -> None:
+        error = Boom()
+        raised.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    gc.disable()
+    try:
+        with contextlib.suppress(Boom):
+            teardown.run([Part(fail)], None)
+        assert raised[0]() is None
+    finally:
+        gc.enable()

@@ -89,6 +89,7 @@ def run(parts: list[Part], error: BaseException | None) -> None:
     """
     pending = error
     failed: Part | None = None
+    details = _details(error)
     check_stack(spare=8 if isinstance(error, RecursionError) else 0)
     while parts:
         part = parts[-1]
@@ -108,7 +109,7 @@ def run(parts: list[Part], error: BaseException | None) -> None:
         if pending is not None and pending is not error:  # a part that passes on what it was told of has not failed
             _raise(pending)
     finally:
-        del pending, error  # the traceback has this frame, so they would be a cycle
+        del pending, error, details  # the traceback has this frame, so they would be a cycle
 
 
 def check_stack(*, spare: int = 0) -> None:
