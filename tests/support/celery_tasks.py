@@ -118,7 +118,7 @@ def killed() -> list[Any]:
     """On its first run it waits to be killed."""
     note("runs", os.getpid(), ctx.user, ctx.tags)
     ctx.enter_context(Noting())
-    if redis().llen("runs") == 1:
+    if redis().incr("starts of killed") == 1:
         redis().blpop("never", timeout=PATIENCE)
     return [ctx.user, ctx.tags]
 
