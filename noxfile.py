@@ -141,7 +141,8 @@ def more_servers(session: nox.Session) -> None:
     `-- -m servers` adds the other controls.
     """
     session.install("-e", ".[test,frameworks]", *group("more_servers"))
-    pytest(session, "-m", "servers and not control", "-k", MORE_SERVERS)
+    # Hypercorn's worker of trio ends, now and then, when an application raises: two of its tasks send at once.
+    pytest(session, "-m", "servers and not control", "-k", f"({MORE_SERVERS}) and not asgi-trio")
     pytest(session, "-m", "control", "-k", "not (uvloop or trio)", "tests/servers/test_asgi_faults.py")
 
 
