@@ -6,7 +6,7 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
-from servers.client import Http1
+from servers.client import Answer, Http1
 from servers.ways_tally import FOREIGN, MISSING, RIGHT, Tally
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ class Client:
 
     def ask(self, route: str, user: str) -> None:
         """One request: its path has the expected value, its query the one that the context gets."""
-        if self.connection is None:
+        path, kept = f"/{route}/{user}?{user}", self.connection
+        answer = Answer() if kept is None else kept.ask(path)
+        if answer.status is None:  # the server may have closed a connection that was idle while the client waited
+            self.disconnect()
             self.connection = Http1(self.port)
-        answer = self.connection.ask(f"/{route}/{user}?{user}")
+            answer = self.connection.ask(path)
         self.tally.add("requests")
         names = answer.body.decode(errors="replace").split()
         if answer.status != 200 or answer.broken or not names:
