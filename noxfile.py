@@ -123,7 +123,7 @@ def pure(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def servers(session: nox.Session) -> None:
-    """Run every fault on the usual servers, the notebook on PostgreSQL, workers of Celery on Redis, the soak.
+    """Run every fault on the usual servers, the notebook on PostgreSQL, Celery on Redis, and the long runs in short.
 
     On the first Python alone: the naive controls, and many requests to Flask under gunicorn, with the accelerator.
     """

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 APP = "servers.asgi_app:application"
 
 
-def uvicorn(*options: str) -> Callable[[int], list[str]]:
+def uvicorn(*options: str, app: str = APP) -> Callable[[int], list[str]]:
     return lambda port: [
         sys.executable, "-m", "uvicorn", f"--port={port}", "--log-level=warning", "--timeout-graceful-shutdown=5",
-        "--timeout-keep-alive=60", *options, APP,
+        "--timeout-keep-alive=60", *options, app,
     ]  # fmt: skip
 
 
