@@ -16,6 +16,8 @@ from support.struck_runs import RUNS
 import tlctx
 
 SEED = int(os.environ.get("TLCTX_STRIKE_SEED", "0")) or random.randrange(1, 10**6)
+STRIKES = int(os.environ.get("TLCTX_STRIKES", "0")) or 10**6
+"""At how many points of a run the long test strikes: at all of them, unless it is told otherwise."""
 TESTS = Path(__file__).resolve().parent.parent
 
 LEFT_TO_THE_NEXT: dict[str, set[str]] = {
@@ -54,7 +56,7 @@ def test_an_exception_at_some_points_leaves_nothing_behind(name: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", RUNS)
 def test_an_exception_at_any_point_leaves_nothing_behind(name: str) -> None:
-    strike(name, 10**6)
+    strike(name, STRIKES)
 
 
 def test_real_signals_leave_nothing_behind() -> None:
