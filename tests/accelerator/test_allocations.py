@@ -24,9 +24,8 @@ ON_DEBUG_BUILDS = ("make_locals", "use_attributes", "bind_by_hand", "answer_a_li
 """What makes few Python calls: where those run out of memory a debug build of CPython 3.11 finds faults of its own."""
 
 
-@pytest.mark.parametrize(
-    "implementation", [pytest.param(name, marks=[pytest.mark.slow] * (name != "c")) for name in sorted(IMPLEMENTATIONS)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("implementation", sorted(IMPLEMENTATIONS))
 @pytest.mark.parametrize("work", WORK)
 def test_an_allocation_that_fails_is_a_memory_error_and_nothing_stays(work: str, implementation: str) -> None:
     if find_spec("_testcapi") is None:
