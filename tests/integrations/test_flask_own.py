@@ -249,6 +249,17 @@ def test_a_teardown_that_is_called_by_hand_runs_where_there_is_no_context(app: F
     assert log == [None, error]
 
 
+@pytest.mark.skipif(IS_MERGED, reason="Flask 3.2 takes no exception that it is not given")
+def test_a_teardown_that_is_called_by_hand_learns_of_the_exception_that_is_handled(app: Flask, log: list[Any]) -> None:
+    app.teardown_appcontext(log.append)
+    error = Boom()
+    try:
+        raise error
+    except Boom:
+        app.do_teardown_appcontext()  # type: ignore[call-arg,unused-ignore]
+    assert log == [error]
+
+
 @pytest.mark.parametrize("raised", [None, Boom])
 def test_a_request_that_joins_a_scope_leaves_no_context_variable_behind(
     ctx: WorkCtx, raised: type[BaseException] | None

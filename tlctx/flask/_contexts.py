@@ -27,7 +27,7 @@ import flask
 import flask.ctx
 
 from tlctx import Scope
-from tlctx.flask._ends import MERGED, current_app_context, error_in, is_flasks_own, leave_all
+from tlctx.flask._ends import MERGED, current_app_context, error_in, has_known_arguments, is_flasks_own, leave_all
 from tlctx.lowlevel import assigned_values
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _app_context_of(app: Flask) -> Callable[..., Any]:
 def _request_context_of(app: Flask) -> Callable[..., Any]:
     make, installed = app.request_context, app.extensions["tlctx"]
     kind = _PushesContext if MERGED else _PushesRequestContext
-    own = is_flasks_own(app, "request_context") and not MERGED
+    own = has_known_arguments(app, "request_context")
     served, pushes = (_derived(flask.ctx.RequestContext, each) if own else None for each in (_IsServed, kind))
 
     @functools.wraps(make)

@@ -41,13 +41,24 @@ if TYPE_CHECKING:
 
     from tlctx.flask import TLCtx
 
-__all__ = ["MERGED", "Ends", "Middleware", "current_app_context", "error_in", "is_flasks_own", "leave_all"]
+__all__ = [
+    "MERGED",
+    "Ends",
+    "Middleware",
+    "current_app_context",
+    "error_in",
+    "has_known_arguments",
+    "is_flasks_own",
+    "leave_all",
+]
 
 MERGED = hasattr(flask.ctx.AppContext, "from_environ")
 """Whether request and app contexts are of one class: from Flask 3.2 on."""
 
 _joined: ContextVar[tuple[Scope, ...]] = ContextVar("tlctx.flask.joined", default=())
 """The scopes that the application served here has joined: others have opened them, and end them."""
+
+_NOT_GIVEN: Any = object()
 
 current_app_context: Callable[..., Any] = flask.globals._cv_app.get
 """The app context that is current. Raises LookupError where none is."""
@@ -92,20 +103,20 @@ class Ends:
             self._note_end(response, answers_exception=bool(kwargs))  # `from_error_handler`
             return response
 
-        # As above, for the calls that Flask makes up to 3.1: with known arguments, Python needs half the time.
+        # The same for the usual answer, and in short: with known arguments, Python needs half the time.
         @functools.wraps(finalize)
         def finalize_request_of_3_1(rv: Any, from_error_handler: bool = False) -> Any:
-            page = error_page(app, rv) if isinstance(rv, HTTPException) else rv
-            response = finalize(page, from_error_handler)
-            usual = type(response) is FlaskResponse and type(response.response) is list and not from_error_handler
+            if from_error_handler or isinstance(rv, HTTPException):
+                return finalize_request(rv, from_error_handler=True) if from_error_handler else finalize_request(rv)
+            response = finalize(rv)
+            usual = type(response) is FlaskResponse and type(response.response) is list
             if usual and not getattr(response, "_on_close", True):
                 self._close_early(current_app_context())
             else:
-                self._note_end(response, answers_exception=from_error_handler)
+                self._note_end(response, answers_exception=False)
             return response
 
-        usual = is_flasks_own(app, "finalize_request") and not MERGED
-        return finalize_request_of_3_1 if usual else finalize_request
+        return finalize_request_of_3_1 if has_known_arguments(app, "finalize_request") else finalize_request
 
     def _note_end(self, response: Any, *, answers_exception: bool) -> None:
         """Note which scopes end with the current app context: none if the response is streamed."""
@@ -143,23 +154,26 @@ class Ends:
                 raise
             _end_with_app_context(error_in(args, kwargs))
 
-        # As above, for the calls that Flask makes up to 3.1, and in short for a request without a teardown.
+        # The same for a request that has not failed, and in short for one without a teardown.
         @functools.wraps(teardown)
-        def do_teardown_appcontext_of_3_1(exc: Any = None) -> None:
+        def do_teardown_appcontext_of_3_1(exc: Any = _NOT_GIVEN) -> None:
+            if exc is not None:
+                do_teardown_appcontext(*(() if exc is _NOT_GIVEN else (exc,)))
+                return
             try:
-                teardown(exc)
+                teardown(None)
             except BaseException as raised:
                 _end_with_app_context(raised)
                 raise
-            if exc is None and sys.exception() is None:
+            if sys.exception() is None:
                 context = current_app_context(None)
                 ends = getattr(context, "_tlctx_ends", None)
                 if ends and len(ends) == 1 and ends[0].close_if_idle() and not context._tlctx_opened:
                     return
-            _end_with_app_context(exc)
+            _end_with_app_context(None)
 
-        usual = is_flasks_own(app, "do_teardown_appcontext") and not MERGED
-        return do_teardown_appcontext_of_3_1 if usual else do_teardown_appcontext
+        known = has_known_arguments(app, "do_teardown_appcontext")
+        return do_teardown_appcontext_of_3_1 if known else do_teardown_appcontext
 
     def _failing(self, teardown: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(teardown)
@@ -201,8 +215,13 @@ class Ends:
 
 
 def is_flasks_own(app: Flask, name: str) -> bool:
-    """Whether the method of that name is the one that Flask has, so that its arguments are known."""
+    """Whether the method of that name is the one that Flask has."""
     return name not in vars(app) and getattr(type(app), name) is getattr(flask.Flask, name)
+
+
+def has_known_arguments(app: Flask, name: str) -> bool:
+    """Whether the method of that name is called with the arguments that Flask gives it up to 3.1."""
+    return not MERGED and is_flasks_own(app, name)
 
 
 def error_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> BaseException | None:
