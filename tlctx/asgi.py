@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from tlctx import RequestContext, Scope
-from tlctx.lowlevel import put_back, report_failed_teardown, take_off
+from tlctx.lowlevel import check_context, close_after, close_reporting, put_back, take_off
 
 __all__ = ["ContextMiddleware"]
 
@@ -80,10 +80,10 @@ class ContextMiddleware:
                 await self._assign_first_values(scope, own)
             await self.app(scope, partial(_receive, own, receive), partial(_send, own, send))
             if not own.close_if_idle():
-                _close(own)
+                close_reporting(own)
         except BaseException as error:
             if not own.ended:
-                _close_after(error, own)
+                close_after(error, own)
             raise
         finally:
             take_off(own)
@@ -102,9 +102,7 @@ class ContextMiddleware:
 def _check_arguments(app: object, ctx: object, initialize: object) -> None:
     if not callable(app):
         raise TypeError(f"the app must be an ASGI application, a callable, not {type(app).__name__}")
-    if not isinstance(ctx, RequestContext):
-        hint = ": give an instance, not the class" if isinstance(ctx, type) else ""
-        raise TypeError(f"the context must be a RequestContext, not {type(ctx).__name__}{hint}")
+    check_context(ctx)
     if initialize is not None and not callable(initialize):
         raise TypeError(f"initialize must be a function of the ASGI scope, not {type(initialize).__name__}")
 
@@ -144,7 +142,7 @@ def _send(scope: Scope, send: Send, message: Message) -> Awaitable[None]:
 
 
 async def _close_and_send(scope: Scope, send: Send, message: Message) -> None:
-    _close(scope)
+    close_reporting(scope)
     await send(message)
 
 
@@ -154,21 +152,3 @@ async def _send_detached(scope: Scope, send: Send, message: Message) -> None:
         await send(message)
     finally:
         put_back(attached)
-
-
-def _close(scope: Scope, error: BaseException | None = None) -> None:
-    """End the scope; what its teardown raises is reported and goes on."""
-    try:
-        scope.close(error)
-    except BaseException as raised:
-        if scope.ended:  # or it has not run yet, because no stack was left
-            report_failed_teardown(scope, raised)
-        raise
-
-
-def _close_after(error: BaseException, scope: Scope) -> None:
-    """End a scope whose code raised `error`, which goes on to the server whatever the teardown does."""
-    try:
-        _close(scope, error)
-    except Exception:  # noqa: BLE001  # it was reported
-        return

@@ -28,7 +28,7 @@ from celery import Celery
 from celery.exceptions import Ignore
 
 from tlctx import RequestContext, Scope, per_request
-from tlctx.lowlevel import assigned_values, declared_names, not_copied_names
+from tlctx.lowlevel import assigned_values, check_context, declared_names, not_copied_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,8 +56,7 @@ def install(app: Celery, ctx: RequestContext, fields: Iterable[str], name: str =
     """
     if not isinstance(app, Celery):
         raise TypeError(f"the application comes first, a Celery, not {type(app).__name__}")
-    if not isinstance(ctx, RequestContext):
-        raise TypeError(f"the context must be a RequestContext, not {type(ctx).__name__}")
+    check_context(ctx)
     installed: list[_Installation] = vars(app).setdefault("_tlctx", [])  # the core's error looks there
     if any(other.ctx is ctx for other in installed):
         raise RuntimeError(f"{app!r} has this context already")

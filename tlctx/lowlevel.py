@@ -20,6 +20,7 @@ A framework that hands its answers over as iterables of its own says with `close
 
 from __future__ import annotations
 
+from tlctx._core.context import check_context
 from tlctx._core.copying import ScopeCopy, assigned_values, copy_scope
 from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
@@ -28,7 +29,7 @@ from tlctx._core.implementation import bound
 from tlctx._core.missing import check_field
 from tlctx._core.observers import Observer, add_observer, remove_observer
 from tlctx._core.propagation import copy_variables, propagate, put_back, take_off
-from tlctx._core.reports import Count, report_failed_teardown
+from tlctx._core.reports import Count, close_after, close_reporting, report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
 
 __all__ = [
@@ -39,8 +40,11 @@ __all__ = [
     "add_observer",
     "assigned_values",
     "bound",
+    "check_context",
     "check_field",
+    "close_after",
     "close_early",
+    "close_reporting",
     "copy_scope",
     "copy_variables",
     "declared_names",

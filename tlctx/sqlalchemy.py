@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from tlctx import RequestContext, Scope
+from tlctx.lowlevel import check_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +24,7 @@ def request_token(context: RequestContext) -> Callable[[], int]:
     Raises TypeError for what is no context. The function raises OutsideRequestError where no request runs, and
     RequestEndedError in code that its request has left behind.
     """
-    given: object = context
-    if not isinstance(given, RequestContext):
-        hint = ": give an instance, not the class" if isinstance(given, type) else ""
-        raise TypeError(f"the context must be a RequestContext, not {type(given).__name__}{hint}")
+    check_context(context)
 
     def token() -> int:
         scope = Scope.current(context)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tlctx._bodies import wrap_body
-from tlctx._core.context import RequestContext
+from tlctx._core.context import check_context
 from tlctx._core.reports import close_after
 from tlctx._core.scope import Scope
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from tlctx._core.context import RequestContext
 
 __all__ = ["ContextMiddleware"]
 
@@ -96,9 +98,7 @@ class ContextMiddleware:
 def _check_arguments(app: object, ctx: object, initialize: object) -> None:
     if not callable(app):
         raise TypeError(f"the app must be a WSGI application, a callable, not {type(app).__name__}")
-    if not isinstance(ctx, RequestContext):
-        hint = ": give an instance, not the class" if isinstance(ctx, type) else ""
-        raise TypeError(f"the context must be a RequestContext, not {type(ctx).__name__}{hint}")
+    check_context(ctx)
     if initialize is not None and not callable(initialize):
         raise TypeError(f"initialize must be a function of the environ, not {type(initialize).__name__}")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     _Local = local
 
-__all__ = ["AnyContext", "RequestContext"]
+__all__ = ["AnyContext", "RequestContext", "check_context"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -173,3 +173,10 @@ class AnyContext(RequestContext):
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
         def __delattr__(self, name: str) -> None: ...
+
+
+def check_context(context: object, what: str = "the context") -> None:
+    """Raise TypeError if `context` is no RequestContext; `what` names it in the text."""
+    if not isinstance(context, RequestContext):
+        hint = ": give an instance, not the class" if isinstance(context, type) else ""
+        raise TypeError(f"{what} must be a RequestContext, not {type(context).__name__}{hint}")

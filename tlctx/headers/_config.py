@@ -10,7 +10,7 @@ from tlctx.headers._asgi import ASGIMiddleware
 from tlctx.headers._inbound import deliver, request_id_in
 from tlctx.headers._outbound import Outbound
 from tlctx.headers._wsgi import WSGIMiddleware
-from tlctx.lowlevel import check_field
+from tlctx.lowlevel import check_context, check_field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, MutableMapping
@@ -32,7 +32,7 @@ class Headers:
 
     `trace=True` assigns valid W3C headers to the fields `traceparent` and `tracestate`, and `baggage=True` the valid
     members of that to `baggage`. Each is a text; what is missing or invalid leaves its field as it was. Both need
-    opentelemetry-api: `pip install "tlctx[headers]"`.
+    opentelemetry-api, which the extra `headers` has.
 
     What breaks a rule or a limit is dropped and counted, and is never an error: see `counters`.
 
@@ -50,8 +50,7 @@ class Headers:
         trace: bool = False,
         baggage: bool = False,
     ) -> None:
-        if not isinstance(ctx, RequestContext):
-            raise TypeError(f"the context must be a RequestContext, not {type(ctx).__name__}")
+        check_context(ctx)
         if not _rules.is_token(request_id_header):
             raise ValueError(f"{request_id_header!r} can't be the name of a header")
         self.ctx = ctx

@@ -7,7 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from tlctx import RequestContext, Scope, ctx
-from tlctx.lowlevel import ScopeCopy, copy_scope, copy_variables
+from tlctx.lowlevel import ScopeCopy, check_context, copy_scope, copy_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -134,9 +134,7 @@ def check_contexts(contexts: Iterable[Any]) -> tuple[RequestContext, ...]:
         raise TypeError("contexts= takes several, in a list: contexts=[ctx]")
     contexts = tuple(contexts)
     for context in contexts:
-        if not isinstance(context, RequestContext):
-            hint = ": give an instance, not the class" if isinstance(context, type) else ""
-            raise TypeError(f"a context must be a RequestContext, not {type(context).__name__}{hint}")
+        check_context(context, "a context")
     return contexts
 
 
