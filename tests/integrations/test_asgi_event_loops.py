@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.asgi import Recorder, ctx, http_scope, seen, start, within
+from support.asgi import ctx, http_scope, seen, start, within
+from support.requests import Recorder
 
 from tlctx import RequestEndedError
 from tlctx.lowlevel import open_scopes

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.asgi import Recorder, ctx, http_scope, path_as_user, serve, within
+from support.asgi import ctx, http_scope, path_as_user, serve, within
+from support.requests import Recorder
 
 if TYPE_CHECKING:
     import fastapi

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from support.asgi import Recorder, ctx, path_as_user, within
+from support.asgi import ctx, path_as_user, within
+from support.requests import Recorder
 
 pytest.importorskip("quart", reason="needs Quart")
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.asgi import Exchange, Recorder, ctx, http_scope, path_as_user, seen, serve, websocket_scope, within
+from support.asgi import Exchange, ctx, http_scope, path_as_user, seen, serve, websocket_scope, within
 from support.helpers import Boom, raise_boom
+from support.requests import Recorder
 
 from tlctx import OutsideRequestError, Scope
 from tlctx.asgi import ContextMiddleware

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from servers.visit import Fault, Visit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from servers.visit import Fault, adding_to
 
 FAULTS: list[Fault] = []
-
-
-def fault(**limits: Any) -> Callable[[Callable[[Visit], None]], Callable[[Visit], None]]:
-    def add(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
-        FAULTS.append(Fault(act, **limits))
-        return act
-
-    return add
+fault = adding_to(FAULTS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from importlib.util import find_spec
 from typing import Any
 
 from servers.asgi_fault import fault
 from servers.client import PATIENCE
-from servers.visit import NOWHERE, Visit
+from servers.visit import NOWHERE, Visit, act_of_leaving
+from support.helpers import missing
 
 BY_CHANCE = {"*": "what a server does for a client that has left is a matter of chance"}
 
@@ -17,20 +19,7 @@ BY_CHANCE = {"*": "what a server does for a client that has left is a matter of 
 
 
 def leaving(name: str, route: str, received: int = 0, **limits: Any) -> None:
-    """Ask, receive this many bytes, reset the connection, and let the app go on."""
-
-    def act(visit: Visit) -> None:
-        tag = visit.new_tag()
-        with visit.connect(receive_buffer=65536) as connection:
-            connection.send(visit.path(route, tag))
-            if not visit.started(tag):
-                visit.wrong.append("the app was never called")
-            connection.receive_some(received)
-            connection.reset()
-        visit.running.set_flag(tag)
-
-    act.__name__ = name
-    fault(naive_varies=BY_CHANCE, **limits)(act)
+    fault(naive_varies=BY_CHANCE, **limits)(act_of_leaving(name, route, received))
 
 
 leaving("client_leaves_before_the_headers", "wait_before_start")
@@ -65,6 +54,8 @@ def slow_reader(visit: Visit) -> None:
 
 @contextlib.contextmanager
 def websocket(visit: Visit, route: str, tag: str) -> Any:
+    if find_spec("websockets") is None:
+        missing("websockets: pip install websockets")
     from websockets.sync.client import connect
 
     with connect(f"ws://127.0.0.1:{visit.running.port}{visit.path(route, tag)}", open_timeout=PATIENCE) as connection:
@@ -91,6 +82,7 @@ def websocket_client_leaves(visit: Visit) -> None:
         connection.recv(PATIENCE)
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.socket.close()
+    visit.check_started(tag)
 
 
 @fault(naive_leaks=NOWHERE)
@@ -98,6 +90,7 @@ def websocket_refused(visit: Visit) -> None:
     tag = visit.new_tag()
     with contextlib.suppress(Exception), websocket(visit, "websocket_refused", tag):
         visit.wrong.append("it was accepted")
+    visit.check_started(tag)
 
 
 @fault()
@@ -105,3 +98,4 @@ def websocket_raises(visit: Visit) -> None:
     tag = visit.new_tag()
     with contextlib.suppress(Exception), websocket(visit, "websocket_raises", tag) as connection:
         connection.recv(PATIENCE)
+    visit.check_started(tag)

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from servers.visit import DROPS, NOWHERE, Visit, fault
+from servers.visit import DROPS, NOWHERE, Visit, act_of_leaving, fault
 
 # Clients that leave
 
 
 def leaving(name: str, route: str, received: int = 0, **limits: Any) -> None:
-    """Ask, receive this many bytes, reset the connection, and let the app go on."""
-
-    def act(visit: Visit) -> None:
-        tag = visit.new_tag()
-        with visit.connect(receive_buffer=65536) as connection:
-            connection.send(visit.path(route, tag))
-            if not visit.started(tag):
-                visit.wrong.append("the app was never called")
-            connection.receive_some(received)
-            connection.reset()
-        visit.running.set_flag(tag)
-
-    act.__name__ = name
-    fault(naive_varies=DROPS, **limits)(act)
+    fault(naive_varies=DROPS, **limits)(act_of_leaving(name, route, received))
 
 
 leaving("client_leaves_before_the_headers", "wait_before_headers", naive_leaks=NOWHERE)

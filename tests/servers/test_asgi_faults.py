@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 
 import pytest
 from servers.asgi_faults import FAULTS
 from servers.asgi_table import SERVERS, UVICORN
 from servers.check import violations
-from servers.client import PATIENCE
 from servers.server_table import Server
-from servers.test_faults import IMPATIENT, Record, Shared, check_pair, server_for, skip_as_limit
+from servers.test_faults import IMPATIENT, Record, Shared, check_naive, check_tlctx, next_tag, server_for
 from servers.visit import Fault, reason
 
 pytestmark = pytest.mark.servers
 
 PAIRS = [pytest.param(server, fault, id=f"{server}-{fault}") for server in SERVERS for fault in FAULTS]
-
-next_tag = count(1).__next__
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +28,7 @@ def shared() -> Iterator[Shared]:
 
 @pytest.mark.parametrize(("server", "fault"), PAIRS)
 def test_a_request_leaves_nothing_behind(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
-    check_pair(server, fault, "tlctx", record_property)
-    with server_for(server, fault, "tlctx", shared) as running:
-        found = violations(fault, running, f"t{next_tag()}")
-        assert found == [], running.log[-3000:]
+    check_tlctx(server, fault, shared, record_property)
 
 
 @pytest.mark.control
@@ -43,16 +36,7 @@ def test_a_request_leaves_nothing_behind(server: Server, fault: Fault, shared: S
 def test_what_a_naive_middleware_leaves_behind_is_found(
     server: Server, fault: Fault, shared: Shared, record_property: Record
 ) -> None:
-    check_pair(server, fault, "naive", record_property)
-    leaks, varies = fault.leaks_naively_on(server), reason(fault.naive_varies, server)
-    with server_for(server, fault, "naive", shared) as running:
-        found = violations(fault, running, f"t{next_tag()}", IMPATIENT if leaks or varies else PATIENCE)
-        if varies:
-            skip_as_limit(server, varies, record_property)
-        if leaks:
-            assert found, "a naive middleware came through, so the suite does not see this fault"
-        else:
-            assert found == [], running.log[-3000:]
+    check_naive(server, fault, shared, record_property)
 
 
 @pytest.mark.control

@@ -76,20 +76,16 @@ def server_for(server: Server, fault: Fault, middleware: str, shared: Shared) ->
     yield shared[key]
 
 
-@pytest.mark.parametrize(("server", "fault"), PAIRS)
-def test_a_request_leaves_nothing_behind(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
+def check_tlctx(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
+    """Check that the request of a fault leaves nothing behind."""
     check_pair(server, fault, "tlctx", record_property)
     with server_for(server, fault, "tlctx", shared) as running:
         found = violations(fault, running, f"t{next_tag()}")
         assert found == [], running.log[-3000:]
 
 
-@pytest.mark.control
-@pytest.mark.servers
-@pytest.mark.parametrize(("server", "fault"), PAIRS)
-def test_what_a_naive_middleware_leaves_behind_is_found(
-    server: Server, fault: Fault, shared: Shared, record_property: Record
-) -> None:
+def check_naive(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
+    """Check that what a naive middleware leaves behind is found."""
     check_pair(server, fault, "naive", record_property)
     leaks, varies = fault.leaks_naively_on(server), reason(fault.naive_varies, server)
     with server_for(server, fault, "naive", shared) as running:
@@ -100,6 +96,20 @@ def test_what_a_naive_middleware_leaves_behind_is_found(
             assert found, "a naive middleware came through, so the suite does not see this fault"
         else:
             assert found == [], running.log[-3000:]
+
+
+@pytest.mark.parametrize(("server", "fault"), PAIRS)
+def test_a_request_leaves_nothing_behind(server: Server, fault: Fault, shared: Shared, record_property: Record) -> None:
+    check_tlctx(server, fault, shared, record_property)
+
+
+@pytest.mark.control
+@pytest.mark.servers
+@pytest.mark.parametrize(("server", "fault"), PAIRS)
+def test_what_a_naive_middleware_leaves_behind_is_found(
+    server: Server, fault: Fault, shared: Shared, record_property: Record
+) -> None:
+    check_naive(server, fault, shared, record_property)
 
 
 (GTHREAD,) = [server for server in SERVERS if server.name == IN_DEFAULT_RUN]

@@ -38,6 +38,10 @@ KILLS_BJOERN = {"bjoern": "it prints each error, and printing a SystemExit ends 
 NO_FORK = {"mod_wsgi-subinterpreter": "CPython ends a child that another interpreter than the main one has forked"}
 
 
+Act = Callable[["Visit"], None]
+"""What a fault does."""
+
+
 @dataclass
 class Visit:
     """One run of a fault: the server, and a tag that distinguishes its requests from all others."""
@@ -119,6 +123,11 @@ class Visit:
         """Wait until the app serves this request."""
         return until(lambda: bool(self.places(tag)), PATIENCE)
 
+    def check_started(self, tag: str) -> None:
+        """Note it as wrong if the app does not serve this request."""
+        if not self.started(tag):
+            self.wrong.append("the app was never called")
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -160,12 +169,20 @@ def reason(limits: Mapping[str, str], server: object) -> str:
 FAULTS: list[Fault] = []
 
 
-def fault(**limits: Any) -> Callable[[Callable[[Visit], None]], Callable[[Visit], None]]:
-    def add(act: Callable[[Visit], None]) -> Callable[[Visit], None]:
-        FAULTS.append(Fault(act, **limits))
-        return act
+def adding_to(faults: list[Fault]) -> Callable[..., Callable[[Act], Act]]:
+    """What adds a function to a list, as a fault with limits."""
 
-    return add
+    def fault(**limits: Any) -> Callable[[Act], Act]:
+        def add(act: Act) -> Act:
+            faults.append(Fault(act, **limits))
+            return act
+
+        return add
+
+    return fault
+
+
+fault = adding_to(FAULTS)
 
 
 def simple(name: str, route: str = "", method: str = "GET", *, close: bool = False, **limits: Any) -> None:
@@ -187,3 +204,19 @@ def raising(name: str, route: str = "raise_from_app", **limits: Any) -> None:
 
     act.__name__ = name
     FAULTS.append(Fault(act, **limits))
+
+
+def act_of_leaving(name: str, route: str, received: int) -> Act:
+    """Ask, receive this many bytes, reset the connection, and let the app go on."""
+
+    def act(visit: Visit) -> None:
+        tag = visit.new_tag()
+        with visit.connect(receive_buffer=65536) as connection:
+            connection.send(visit.path(route, tag))
+            visit.check_started(tag)
+            connection.receive_some(received)
+            connection.reset()
+        visit.running.set_flag(tag)
+
+    act.__name__ = name
+    return act

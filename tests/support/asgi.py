@@ -96,15 +96,3 @@ def path_as_user(scope: Any) -> dict[str, str]:
 def seen() -> str:
     """The user that is seen here and now."""
     return getattr(ctx, "user", "nothing")
-
-
-class Recorder:
-    """Notes the end of a scope, what it learned of, and what it could still read."""
-
-    def __init__(self, log: list[Any]) -> None:
-        self.log = log
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.log.append((kind, ctx.get("user")))

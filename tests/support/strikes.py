@@ -7,8 +7,6 @@ that a test has to miss if they do nothing.
 from __future__ import annotations
 
 import gc
-import sys
-from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +31,6 @@ class LineInjector(Injector):
     def __init__(self, at: int = 0) -> None:
         super().__init__(at)
         self._passed: set[tuple[Any, ...]] = set()
-
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        tracer = sys.gettrace()  # that of coverage, if it is measured
-        sys.settrace(self._enter)
-        try:
-            yield
-        finally:
-            sys.settrace(tracer)
 
     def _enter(self, frame: Any, event: str, argument: Any) -> Any:
         code = frame.f_code

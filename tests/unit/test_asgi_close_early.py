@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.asgi import Exchange, Recorder, answer, ctx, seen, serve, start, within
+from support.asgi import Exchange, answer, ctx, seen, serve, start, within
 from support.helpers import Boom, raise_boom
+from support.requests import Recorder
 
 from tlctx import RequestEndedError
 from tlctx.lowlevel import close_early

@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.asgi import Recorder, answer, ctx, greet, http_scope, serve, within
+from support.asgi import answer, ctx, greet, http_scope, serve, within
 from support.helpers import Boom
+from support.requests import Recorder
 
 from tlctx import RequestContext, Scope
 from tlctx.asgi import ContextMiddleware

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.asgi import Exchange, Recorder, answer, ctx, greet, http_scope, seen, serve, start, within
+from support.asgi import Exchange, answer, ctx, greet, http_scope, seen, serve, start, within
 from support.contexts import UserCtx
+from support.requests import Recorder
 
 from tlctx.lowlevel import close_early
 
