@@ -85,8 +85,7 @@ class Visit:
                 for answer in connection.ask_at_once([path, "/probe"], method):
                     if answer.status == 200 and answer.body.startswith(b"{"):
                         self.reports.append(json.loads(answer.body))
-        if not self.started(tag):
-            self.wrong.append("the app was never called")
+        self.check_started(tag)
 
     def ask(self, route: str, method: str = "GET", *, close: bool = False) -> Answer:
         """Ask for a route, on the same connection as before where that is possible."""
