@@ -152,8 +152,10 @@ ONE_REQUEST = """
         if event == "call":
             calls.append((frame.f_code.co_filename, frame.f_code.co_qualname))
 
+    serving = ContextMiddleware(app, ctx)
+
     def serve(opens):
-        body = ContextMiddleware(app, ctx)({"opens": opens}, None)
+        body = serving({"opens": opens}, None)
         next(body)
         body.close()
 
