@@ -28,7 +28,11 @@ def configure(url: str) -> None:
         task_default_retry_delay=0,
         broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,
-        broker_transport_options={"visibility_timeout": float(os.environ.get("CELERY_TESTS_VISIBILITY", "3600"))},
+        broker_transport_options={
+            "visibility_timeout": float(os.environ.get("CELERY_TESTS_VISIBILITY", "3600")),
+            "unacked_restore_interval": 1,  # look for messages whose time is over each second, not each 100
+            "unacked_restore_throttle": 1,
+        },
     )
     redis.cache_clear()
 
@@ -36,7 +40,8 @@ def configure(url: str) -> None:
 @functools.cache
 def redis() -> Any:
     """A client of this process: gevent's patches, and forks, came before the first one."""
-    return Redis.from_url(app.conf.broker_url, decode_responses=True)
+    # redis-py gives up reading after 5 seconds by default, in a `blpop` that waits for longer too.
+    return Redis.from_url(app.conf.broker_url, decode_responses=True, socket_timeout=2 * PATIENCE)
 
 
 def note(name: str, *values: object) -> None:
@@ -116,9 +121,10 @@ class Noting:
 @task(name="killed", acks_late=True, reject_on_worker_lost=True)
 def killed() -> list[Any]:
     """On its first run it waits to be killed."""
-    note("runs", os.getpid(), ctx.user, ctx.tags)
     ctx.enter_context(Noting())
-    if redis().incr("starts of killed") == 1:
+    starts = redis().incr("starts of killed")
+    note("runs", os.getpid(), ctx.user, ctx.tags)  # from here on it may be killed
+    if starts == 1:
         redis().blpop("never", timeout=PATIENCE)
     return [ctx.user, ctx.tags]
 

@@ -164,8 +164,8 @@ class TestPrefork:
 
 
 def test_a_task_whose_worker_is_killed_runs_again_in_another_with_its_values(port: int) -> None:
-    # Redis gives the message to another worker when this time is over, and Celery looks every ten seconds.
-    soon = {"CELERY_TESTS_VISIBILITY": "1"}
+    # Redis gives the message to another worker when this time is over.
+    soon = {"CELERY_TESTS_VISIBILITY": "2"}
     with worker(port, "threads", **soon) as process:
         with ctx.scope(user="ann", tags=[1]):
             result = killed.delay()
