@@ -119,3 +119,35 @@ scope_get_ended(scopeobject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->namespace == self->impl->st->ended);
 }
+
+/* The list of the teardown's parts, made when it is first asked for. */
+static PyObject *
+scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
+{
+    if (self->parts == NULL) {
+        PyObject *made = PyList_New(0); /* which may run code that asks too */
+        if (made == NULL || self->parts != NULL) {
+            Py_XDECREF(made);
+        }
+        else {
+            self->parts = made;
+        }
+    }
+    return Py_XNewRef(self->parts);
+}
+
+/* What per_request methods have made: a dict, made when it is first asked for. */
+static PyObject *
+scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
+{
+    if (self->made == NULL) {
+        PyObject *made = PyDict_New(); /* as above */
+        if (made == NULL || self->made != NULL) {
+            Py_XDECREF(made);
+        }
+        else {
+            self->made = made;
+        }
+    }
+    return Py_XNewRef(self->made);
+}

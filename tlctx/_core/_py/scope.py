@@ -87,8 +87,8 @@ class ScopeBase:
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
         self._by_generator = False  # whether a generator entered it, which may leave it in another request
-        self._attached = False  # whether entering attached it to the context variable, in a coroutine
-        self.closes_early = self._in_loop = False  # the latter: whether code that an event loop runs has bound it
+        self.closes_early = self._attached = False  # the latter: whether entering attached it to the context variable
+        self._in_loop = False  # whether code that an event loop runs has bound it
 
     _claim_end = claim_end
 
@@ -96,6 +96,10 @@ class ScopeBase:
     def ended(self) -> bool:
         """Whether it is over: its teardown has run and its values are gone."""
         return self.namespace is ENDED
+
+    def attach(self) -> None:
+        """Make it current for this coroutine and what that starts, until `detach`, which does not close it."""
+        self._attach_checked()
 
     def bind(self) -> Namespace | None:
         """Make it current on this thread. Returns what that displaced, which `unbind` wants back.
@@ -198,9 +202,8 @@ class ScopeBase:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
         After a list, or None, or where it closes early, no code of the request is left to run: a scope without a
-        teardown is closed at once.
-        Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,
-        `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
+        teardown is closed at once. Anything else is replaced by what `wrap(result, scope, note)` returns. If the call
+        raises, `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
         """
         displaced = NOT_BOUND
         try:
@@ -288,6 +291,7 @@ class ScopeBase:
     _label: Label
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
+    _attach_checked: Callable[[], None]
     _detach: Callable[[], None]
     _close_left_open: Callable[[Namespace], None]
     _check_open: Callable[[str], None]
