@@ -34,6 +34,8 @@ _LABELS = {"http": ("method", "path"), "websocket": ("type", "path")}
 """For each type of request the keys of what names it in messages: "GET /notes", "websocket /chat"."""
 _HEAD = ("type", "http.response.start")
 """What the message has that begins an answer."""
+_PIECES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend", "websocket.send"))
+"""The types of the messages that are chunks of it."""
 
 
 class ContextMiddleware:
@@ -79,7 +81,7 @@ class ContextMiddleware:
             scope[_KEY] = (*outer, own) if outer else (own,)
             if not self._starts_empty:
                 await self._assign_first_values(scope, own)
-            answer = DetachedCall(own, send, _HEAD, "more_body", _close_and_send)
+            answer = DetachedCall(own, send, _HEAD, "more_body", _close_and_send, _PIECES)
             await self.app(scope, DetachedCall(own, receive), answer)
             if not own.close_if_idle():
                 close_reporting(own)

@@ -14,7 +14,7 @@ from tlctx._core.implementation import attach, attached_namespace, detach, names
 from tlctx.lowlevel import DetachedCall, ScopeCopy, copy_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 
 async def in_a_coroutine() -> None:
@@ -54,17 +54,19 @@ def attached() -> None:
 class Steps:
     """An awaitable of one step."""
 
-    def __await__(self) -> Iterator[str]:
+    def __await__(self) -> Generator[str]:
         yield "a step"
 
 
 def detached_calls() -> None:
+    begin: Any = fail
     scope = Scope(ctx)
     scope.attach()
-    send: Any = DetachedCall(scope, lambda *_: Steps(), ("type", "head"), "more", fail)
+    send: Any = DetachedCall(scope, lambda *_: Steps(), ("type", "head"), "more", begin, frozenset(["body"]))
     for message in ({"type": "head"}, {"more": True}):
         assert type(send(message)) is Steps
-    for argument in ((), ({},)):
+    arguments: list[tuple[Any, ...]] = [(), ({},)]
+    for argument in arguments:
         coroutine = send(*argument)
         assert coroutine.send(None) == "a step"
         refused(coroutine.send, None)
@@ -83,9 +85,12 @@ def detached_calls() -> None:
     refused(send, 5)
     refused(send, 1, 2)
     refused(DetachedCall, 5, fail)
-    refused(DetachedCall, scope, fail, 5, "more", fail)
+    refused(DetachedCall, scope, fail, 5, "more", fail, frozenset())
+    refused(send, {"type": []})
+    wrong: Any
     for wrong in (fail, lambda: 5):
-        refused(DetachedCall(scope, wrong)().send, None)  # type: ignore[arg-type]
+        call: Any = DetachedCall(scope, wrong)
+        refused(call().send, None)
     cycle: Any = DetachedCall(scope, Steps)
     vars(ctx)["cycle"] = cycle()
     vars(ctx)["cycle"].send(None)

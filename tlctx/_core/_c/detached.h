@@ -10,17 +10,21 @@ message_item(state *st, PyObject *message, PyObject *key)
     return PyObject_CallMethodOneArg(message, st->str_get, key);
 }
 
-/* Whether the message has the pair that begins an answer, or -1 with an error. */
+/* Whether the message begins an answer, or -1 with an error; what is a piece of one is counted. */
 static int
 begins_answer(detachedobject *self, PyObject *message)
 {
-    PyObject *value = message_item(self->scope->impl->st, message, PyTuple_GET_ITEM(self->head, 0));
-    if (value == NULL) {
+    PyObject *kind = message_item(self->scope->impl->st, message, PyTuple_GET_ITEM(self->head, 0));
+    if (kind == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    int same = PyObject_RichCompareBool(value, PyTuple_GET_ITEM(self->head, 1), Py_EQ);
-    Py_DECREF(value);
-    return same;
+    int begins = PyObject_RichCompareBool(kind, PyTuple_GET_ITEM(self->head, 1), Py_EQ);
+    int is_piece = begins == 0 ? PySet_Contains(self->pieces, kind) : begins;
+    if (begins == 0 && is_piece > 0 && self->scope != NULL) {
+        self->scope->chunks++;
+    }
+    Py_DECREF(kind);
+    return is_piece < 0 ? -1 : begins;
 }
 
 /* Whether the message says that more of the answer follows, or -1 with an error. */
@@ -78,14 +82,14 @@ detached_call(detachedobject *self, PyObject *const *args, size_t nargsf, PyObje
 static PyObject *
 detached_make(state *st, PyTypeObject *type, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs != 2 && nargs != 5) {
-        return PyErr_Format(PyExc_TypeError, "DetachedCall() takes 2 or 5 arguments, not %zd", nargs);
+    if (nargs != 2 && nargs != 6) {
+        return PyErr_Format(PyExc_TypeError, "DetachedCall() takes 2 or 6 arguments, not %zd", nargs);
     }
     if (!is_scope(st, args[0])) {
         return PyErr_Format(PyExc_TypeError, "DetachedCall() needs a Scope, not %s", short_name(Py_TYPE(args[0])));
     }
-    if (nargs == 5 && !(PyTuple_CheckExact(args[2]) && PyTuple_GET_SIZE(args[2]) == 2)) {
-        return PyErr_Format(PyExc_TypeError, "the head of an answer is a pair of key and value");
+    if (nargs == 6 && !(PyTuple_CheckExact(args[2]) && PyTuple_GET_SIZE(args[2]) == 2 && PyFrozenSet_CheckExact(args[5]))) {
+        return PyErr_Format(PyExc_TypeError, "the head of an answer is a pair of key and value, its pieces a frozenset");
     }
     detachedobject *self = PyObject_GC_New(detachedobject, type);
     if (self == NULL) {
@@ -94,9 +98,10 @@ detached_make(state *st, PyTypeObject *type, PyObject *const *args, Py_ssize_t n
     self->vectorcall = (vectorcallfunc)detached_call;
     self->scope = (scopeobject *)Py_NewRef(args[0]);
     self->function = Py_NewRef(args[1]);
-    self->head = nargs == 5 ? Py_NewRef(args[2]) : NULL;
-    self->more = nargs == 5 ? Py_NewRef(args[3]) : NULL;
-    self->begin = nargs == 5 ? Py_NewRef(args[4]) : NULL;
+    self->head = nargs == 6 ? Py_NewRef(args[2]) : NULL;
+    self->more = nargs == 6 ? Py_NewRef(args[3]) : NULL;
+    self->begin = nargs == 6 ? Py_NewRef(args[4]) : NULL;
+    self->pieces = nargs == 6 ? Py_NewRef(args[5]) : NULL;
     PyObject_GC_Track(self);
     return (PyObject *)self;
 }
@@ -129,6 +134,7 @@ detached_clear(detachedobject *self)
     Py_CLEAR(self->head);
     Py_CLEAR(self->more);
     Py_CLEAR(self->begin);
+    Py_CLEAR(self->pieces);
     return 0;
 }
 

@@ -105,7 +105,7 @@ scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
 
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
-    each(values) each(parts) each(thread) each(closer) each(made)
+    each(values) each(parts) each(thread) each(closer) each(made) each(below)
 
 static int
 scope_traverse(scopeobject *self, visitproc visit, void *arg)
@@ -228,8 +228,10 @@ static PyMemberDef scope_members[] = {
     {"source", T_OBJECT, offsetof(scopeobject, source), READONLY, NULL},
     {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
     {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
+    {"chunks", T_ULONGLONG, offsetof(scopeobject, chunks), 0, NULL},
     {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
     {"closes_early", T_BOOL, offsetof(scopeobject, closes_early), 0, NULL},
+    {"_below", T_OBJECT, offsetof(scopeobject, below), READONLY, NULL},
     {"_by_generator", T_BOOL, offsetof(scopeobject, by_generator), READONLY, NULL},
     {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},
