@@ -30,7 +30,8 @@ def configure(url: str) -> None:
         worker_hijack_root_logger=False,
         broker_transport_options={
             "visibility_timeout": float(os.environ.get("CELERY_TESTS_VISIBILITY", "3600")),
-            "unacked_restore_interval": 1,  # look for messages whose time is over each second, not each 100
+            # By default kombu looks every 100 seconds for messages to take over; with these two, every second.
+            "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
         },
     )
@@ -40,7 +41,7 @@ def configure(url: str) -> None:
 @functools.cache
 def redis() -> Any:
     """A client of this process: gevent's patches, and forks, came before the first one."""
-    # redis-py gives up reading after 5 seconds by default, in a `blpop` that waits for longer too.
+    # By default redis-py gives up after 5 seconds, even in a `blpop` that may wait for longer.
     return Redis.from_url(app.conf.broker_url, decode_responses=True, socket_timeout=2 * PATIENCE)
 
 
@@ -123,7 +124,7 @@ def killed() -> list[Any]:
     """On its first run it waits to be killed."""
     ctx.enter_context(Noting())
     starts = redis().incr("starts of killed")
-    note("runs", os.getpid(), ctx.user, ctx.tags)  # from here on it may be killed
+    note("runs", os.getpid(), ctx.user, ctx.tags)  # from here on the test may kill it
     if starts == 1:
         redis().blpop("never", timeout=PATIENCE)
     return [ctx.user, ctx.tags]

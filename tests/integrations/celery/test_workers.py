@@ -164,16 +164,15 @@ class TestPrefork:
 
 
 def test_a_task_whose_worker_is_killed_runs_again_in_another_with_its_values(port: int) -> None:
-    # Redis gives the message to another worker when this time is over.
-    soon = {"CELERY_TESTS_VISIBILITY": "2"}
-    with worker(port, "threads", **soon) as process:
+    with worker(port, "threads") as process:
         with ctx.scope(user="ann", tags=[1]):
             result = killed.delay()
         assert wait("runs").endswith("ann [1]")
         client().rpush("runs", "the first")
         process.send_signal(signal.SIGKILL)
         process.wait(PATIENCE)
-    with worker(port, "threads", **soon):
+    # This worker takes over a message that another one has had for two seconds.
+    with worker(port, "threads", CELERY_TESTS_VISIBILITY="2"):
         assert result.get(timeout=PATIENCE) == ["ann", [1]]
     # Where that time is this short, a message may be delivered once more while the task runs.
     first, *again = noted("runs")
