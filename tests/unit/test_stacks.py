@@ -292,7 +292,7 @@ def test_a_task_that_waits_for_its_client_is_found_although_the_scope_is_detache
 
     with hanging(run):
         assert is_running(scopes[0])
-        assert functions(scopes[0]) == ["main", "__call__", "app", "_receive", "receive", "until_set"]
+        assert functions(scopes[0]) == ["main", "__call__", "app", "receive", "until_set"]
 
 
 def test_requests_that_take_turns_each_have_their_own_stack() -> None:
