@@ -17,6 +17,7 @@ from support.helpers import PATIENCE, in_foreign_thread, in_thread
 from support.requests import answer, ctx
 
 from tlctx import Scope
+from tlctx._core.threads import storage
 from tlctx.lowlevel import bound, is_running, propagate, stack_of
 
 
@@ -93,6 +94,25 @@ def test_a_thread_that_threading_did_not_start_is_found_too() -> None:
     scope = Scope(ctx)
     assert in_foreign_thread(lambda: scope.run(lambda: (is_running(scope), functions(scope)[0]))) == (True, "run")
     assert has_nothing(scope)
+
+
+def test_a_thread_is_found_also_after_threading_local_was_another_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(threading.local):
+        """As a library has it that patches."""
+
+    def run() -> bool:
+        assert ctx.get("user", None) is None
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "local", Other)
+            with ctx.scope():
+                pass
+            instance = storage._instances.pop(Other)
+        del instance
+        with ctx.scope() as scope:
+            assert "run" in functions(scope)
+            return is_running(scope)
+
+    assert in_thread(run)
 
 
 def test_scopes_on_one_thread_all_stand_there() -> None:
