@@ -19,8 +19,7 @@ ROOT = Path(tlctx.__file__).parent
 CORE = ["errors", "threads", "flows", "places", "namespace", "attached", "observers", "teardown", "labels",
         "_py.attributes", "_py.local", "_py.ending", "_py.block", "_py.scope", "_py.body", "_py.bound", "_py.attached",
         "_py.detached", "_py.copy", "implementation", "propagation", "reports", "unleft", "scope", "stacks", "copying",
-        "early", "annotations", "methods",
-        "missing", "fields", "context", "making", "per_request"]  # fmt: skip
+        "early", "annotations", "methods", "missing", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
 MIDDLEWARE = ("wsgi.py", "_bodies.py", "_frameworks.py")
@@ -156,7 +155,7 @@ def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
         "threads", "logs.py", "headers",
-        "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
+        "celery.py", "gunicorn", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
         "leftovers", "sqlalchemy.py", "django.py",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed

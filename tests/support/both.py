@@ -54,6 +54,7 @@ BOTH = (
     "integrations/test_live_*.py",
     "integrations/test_signals.py",
     "integrations/test_sqlalchemy.py",
+    "integrations/test_stacks_greenlets.py",
 )
 """The files that run on both implementations."""
 TESTS = Path(__file__).resolve().parent.parent

@@ -31,16 +31,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from traceback import FrameSummary
     from types import FrameType
+    from weakref import ref
 
     from tlctx._core.scope import Scope
-    from tlctx._core.threads import ThreadRecord
 
 __all__ = ["is_running", "stack_of"]
 
 Place = tuple["FrameType", int]
 """A frame, and the line at which it stood."""
+Where = tuple[int, "ref[Any] | None"]
+"""The id of the thread, or greenlet, to which a scope is bound, and a reference to that greenlet."""
 
 _modules = sys.modules
+_threading: Any = threading  # for what is not public in it
 _JOINTS = {"asgiref", "asyncio", "anyio", "trio"}
 """Packages in which code of one flow waits for another."""
 _MOST = 8
@@ -53,7 +56,7 @@ def is_running(scope: Scope) -> bool:
     That is so while the scope is bound to a thread, and, for one that is attached, from its begin to its end. It is not
     so between two chunks of a streamed body. Takes the same time however many scopes there are.
     """
-    return not scope.ended and (scope._attached or _record_that_has(scope) is not None)
+    return not scope.ended and (scope._attached or _where_bound(scope) is not None)
 
 
 def stack_of(scope: Scope) -> list[FrameSummary]:
@@ -74,30 +77,30 @@ def stack_of(scope: Scope) -> list[FrameSummary]:
     return traceback.StackSummary.extract(iter(places), lookup_lines=True)
 
 
-def _record_that_has(scope: Scope) -> ThreadRecord | None:
-    """The record of the thread, or greenlet, to which the scope is bound; None if it is bound to none."""
+def _where_bound(scope: Scope) -> Where | None:
     record = record_of(scope.thread)
-    if record is None:
-        return None
-    reference, namespace = scope.context._local__impl.dicts.get(record.key, (None, None))
-    if reference is None or reference() is not record.thread:
+    # Where `threading.local` was exchanged and put back, the thread's record is not the last one of this id.
+    thread = _threading._active.get(scope.thread) if record is None else record.thread
+    reference, namespace = scope.context._local__impl.dicts.get(id(thread), (None, None))
+    if thread is None or reference is None or reference() is not thread:
         return None
     above: list[Any] = []
     while (owner := getattr(namespace, "scope", None)) is not None and owner not in above:
         if owner is scope:
-            return record
+            return scope.thread, None if record is None else record.greenlet
         above.append(owner)
         namespace = owner._displaced if owner._below is None else owner._below
     return None
 
 
 def _places_where_bound(scope: Scope) -> list[Place]:
-    record = _record_that_has(scope)
-    if record is None:
+    where = _where_bound(scope)
+    if where is None:
         return []
-    frame = _frame_of_greenlet(record.greenlet()) if record.greenlet else sys._current_frames().get(record.ident)
+    ident, greenlet = where
+    frame = sys._current_frames().get(ident) if greenlet is None else _frame_of_greenlet(greenlet())
     places = _places_below(frame)
-    return places if _record_that_has(scope) is record else []
+    return places if _where_bound(scope) == where else []
 
 
 def _places_below(frame: FrameType | None, outermost: FrameType | None = None) -> list[Place]:
