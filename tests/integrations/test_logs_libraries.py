@@ -30,7 +30,7 @@ def test_python_json_logger_writes_the_stamps_with_every_record(ctx: Any) -> Non
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(ContextFilter(ctx, ["user"], default=None))
-    handler.setFormatter(JsonFormatter(["levelname", "message"]))
+    handler.setFormatter(JsonFormatter("%(levelname)s %(message)s"))
     with ctx.scope(user="ann\nb"), bound(scope := Scope(ctx, {"tlctx.request_id": "abc-1"})):
         ctx.user = "a\nb"
         logger_to(handler).info("hello", extra={"rows": 3})

@@ -15,7 +15,7 @@ from support.helpers import Boom
 from werkzeug.test import Client
 
 from tlctx import ContextMiddleware, Scope
-from tlctx._routes import route_of
+from tlctx._routes import observers, route_of
 from tlctx.flask import TLCtx
 from tlctx.lowlevel import Observer, add_observer, remove_observer
 
@@ -109,6 +109,15 @@ def test_of_flask_it_is_the_rule_where_the_view_fails(propagates: bool, routes: 
     assert routes.ended == ["/fails/<name>"]
 
 
+@pytest.fixture
+def no_observers() -> Iterator[None]:
+    others = list(observers)  # of other tests: that of tlctx.headers stays
+    observers.clear()
+    yield
+    observers.extend(others)
+
+
+@pytest.mark.usefixtures("no_observers")
 def test_nobody_notes_it_where_nobody_observes() -> None:
     app, environs = flask_app(), []
 
