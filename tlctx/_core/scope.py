@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from tlctx._core import errors, observers, teardown
 from tlctx._core.flows import cannot_attach, shares_thread
-from tlctx._core.implementation import ScopeBase, attach_plainly, nearest_open, peek_dict, swap_dict
+from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.labels import label_text, name_of
 from tlctx._core.propagation import attach, detach, namespace_of, take_off
 from tlctx._core.threads import thread_name
@@ -69,7 +69,9 @@ class Scope(ScopeBase):
     Attributes: `context`, the RequestContext it is for; `source`, the request's object, a WSGI environ for example, or
     None, as it is after the end; `serial`, a number no other scope of this process ever has; `started`, in seconds on
     the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to, 0 before that; `namespace`, the
-    values; `ended`, whether its teardown has run and its values are gone.
+    values; `ended`, whether its teardown has run and its values are gone; `chunks`, the pieces of the body that the
+    server took so far. One that goes to the server as it is, a list or a file, is one piece, taken when it is
+    returned. Under ASGI each message that has a part of the answer is one.
     """
 
     __slots__ = ()
@@ -224,13 +226,7 @@ class Scope(ScopeBase):
                 observers.notify_begin(self)
             self._attach()
 
-    def attach(self) -> None:
-        """Make it current for this coroutine and what that starts, until `detach`, which does not close it.
-
-        Raises RuntimeError where a scope is bound to the thread, RequestEndedError after its end.
-        """
-        if attach_plainly(self):
-            return
+    def _attach_checked(self) -> None:
         self._check_open("attaching a scope")
         if observers.active and not self.thread:
             self.thread = threading.get_ident()
@@ -239,6 +235,7 @@ class Scope(ScopeBase):
 
     def detach(self) -> None:
         """Undo `attach`, in any order."""
+        self._attached = False
         take_off(self)
 
     def _attach(self) -> None:

@@ -34,7 +34,7 @@ static int
 scope_release(scopeobject *self, PyObject *error)
 {
     state *st = self->impl->st;
-    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume, self->made};
+    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume, self->made, self->below};
     if (!is_open(self)) {
         return 0;
     }
@@ -44,7 +44,7 @@ scope_release(scopeobject *self, PyObject *error)
     self->source = Py_NewRef(Py_None);
     self->closer = NULL;
     self->values = Py_NewRef(st->no_values);
-    self->error = self->resume = self->made = NULL;
+    self->error = self->resume = self->made = self->below = NULL;
     int result = end_namespace(st, kept[0]);
     for (size_t i = 1; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
         Py_XDECREF(kept[i]);
@@ -118,4 +118,31 @@ static PyObject *
 scope_get_ended(scopeobject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->namespace == self->impl->st->ended);
+}
+
+/* What is in `place`, or `fresh`, which is stolen, where there is nothing: making it may have run code that asks too. */
+static PyObject *
+first_in(PyObject **place, PyObject *fresh)
+{
+    if (*place == NULL) {
+        *place = fresh;
+    }
+    else {
+        Py_XDECREF(fresh);
+    }
+    return Py_XNewRef(*place);
+}
+
+/* The list of the teardown's parts, made when it is first asked for. */
+static PyObject *
+scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
+{
+    return first_in(&self->parts, self->parts == NULL ? PyList_New(0) : NULL);
+}
+
+/* What per_request methods have made: a dict, made when it is first asked for. */
+static PyObject *
+scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
+{
+    return first_in(&self->made, self->made == NULL ? PyDict_New() : NULL);
 }

@@ -105,7 +105,7 @@ scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
 
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
-    each(values) each(parts) each(thread) each(closer) each(made)
+    each(values) each(parts) each(thread) each(closer) each(made) each(below)
 
 static int
 scope_traverse(scopeobject *self, visitproc visit, void *arg)
@@ -192,38 +192,6 @@ scope_get_started(scopeobject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble((double)self->started * 1e-9);
 }
 
-/* The list of the teardown's parts, made when it is first asked for. */
-static PyObject *
-scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
-{
-    if (self->parts == NULL) {
-        PyObject *made = PyList_New(0); /* which may run code that asks too */
-        if (made == NULL || self->parts != NULL) {
-            Py_XDECREF(made);
-        }
-        else {
-            self->parts = made;
-        }
-    }
-    return Py_XNewRef(self->parts);
-}
-
-/* What per_request methods have made: a dict, made when it is first asked for. */
-static PyObject *
-scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
-{
-    if (self->made == NULL) {
-        PyObject *made = PyDict_New(); /* as above */
-        if (made == NULL || self->made != NULL) {
-            Py_XDECREF(made);
-        }
-        else {
-            self->made = made;
-        }
-    }
-    return Py_XNewRef(self->made);
-}
-
 static PyMethodDef scope_methods[] = {
     {"__init_subclass__", (PyCFunction)(void (*)(void))scope_init_subclass, METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
     {"bind", (PyCFunction)scope_bind, METH_NOARGS,
@@ -233,6 +201,9 @@ static PyMethodDef scope_methods[] = {
      "Take it off this thread again, with whatever scopes its code left open there."},
     {"restore", (PyCFunction)scope_restore, METH_O,
      "Make the thread's dict what it was before `bind`, where something struck `unbind`. It may be called again."},
+    {"attach", (PyCFunction)scope_attach, METH_NOARGS,
+     "Make it current for this coroutine and what that starts, until `detach`, which does not close it.\n\n"
+     "Raises RuntimeError where a scope is bound to the thread, RequestEndedError after its end."},
     {"run", (PyCFunction)(void (*)(void))scope_run, METH_FASTCALL | METH_KEYWORDS,
      "run(function, /, *args, **kwargs): return what `function(*args, **kwargs)` returns, which is called with the scope\n"
      "bound. Raises RequestEndedError if the scope has ended."},
@@ -257,8 +228,10 @@ static PyMemberDef scope_members[] = {
     {"source", T_OBJECT, offsetof(scopeobject, source), READONLY, NULL},
     {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
     {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
+    {"chunks", T_ULONGLONG, offsetof(scopeobject, chunks), 0, NULL},
     {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
     {"closes_early", T_BOOL, offsetof(scopeobject, closes_early), 0, NULL},
+    {"_below", T_OBJECT, offsetof(scopeobject, below), READONLY, NULL},
     {"_by_generator", T_BOOL, offsetof(scopeobject, by_generator), READONLY, NULL},
     {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},

@@ -13,18 +13,18 @@ An exception from outside, a signal handler's, may arrive between any two lines.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tlctx._core import observers
+from tlctx._core._py.block import Block
 from tlctx._core._py.ending import claim_end
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
-from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open
+from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open, reveal
 from tlctx._core.teardown import unfinished
 from tlctx._core.threads import current_record, storage
 
@@ -40,19 +40,18 @@ __all__ = ["ScopeBase"]
 T = TypeVar("T")
 
 _next_serial = count(1).__next__
-_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _modules = sys.modules
 _clear = dict.clear
 _observers = observers.active
 
 
-class ScopeBase:
+class ScopeBase(Block):
     """One request's namespace, and its way onto a thread and off it. `Scope` adds what happens at the end."""
 
     __slots__ = (
-        "__weakref__", "_attached", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop", "_label",
-        "_made", "_parts", "_resume", "_values", "closes_early", "context", "namespace", "serial", "source", "started",
-        "thread",
+        "__weakref__", "_attached", "_below", "_closer", "_displaced", "_impl", "_in_loop",
+        "_label", "_made", "_parts", "_resume", "_values", "chunks", "closes_early", "context", "namespace", "serial",
+        "source", "started", "thread",
     )  # fmt: skip
 
     def __init__(
@@ -65,9 +64,8 @@ class ScopeBase:
         """
         self.context: Any = context
         self._impl: Any = _impl_of(context)
-        self.serial = _next_serial()
-        self.started = monotonic()
-        self.thread, self.source = 0, source
+        self.serial, self.started = _next_serial(), monotonic()
+        self.thread, self.source, self.chunks = 0, source, 0
         if type(label) is tuple and len(label) == 2:
             self._label = source.get(label[0]), source.get(label[1])
         else:
@@ -86,9 +84,9 @@ class ScopeBase:
         self._closer: FrameType | None = None  # the call that closes it
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
-        self._by_generator = False  # whether a generator entered it, which may leave it in another request
-        self._attached = False  # whether entering attached it to the context variable, in a coroutine
-        self.closes_early = self._in_loop = False  # the latter: whether code that an event loop runs has bound it
+        self._below: Namespace | None = None  # what binding displaced, while it is bound
+        self.closes_early = self._by_generator = False  # whether a generator entered it, which may leave it elsewhere
+        self._attached = self._in_loop = False  # to the context variable; whether code that an event loop runs bound it
 
     _claim_end = claim_end
 
@@ -96,6 +94,10 @@ class ScopeBase:
     def ended(self) -> bool:
         """Whether it is over: its teardown has run and its values are gone."""
         return self.namespace is ENDED
+
+    def attach(self) -> None:
+        """Make it current for this coroutine and what that starts, until `detach`, which does not close it."""
+        self._attach_checked()
 
     def bind(self) -> Namespace | None:
         """Make it current on this thread. Returns what that displaced, which `unbind` wants back.
@@ -132,6 +134,7 @@ class ScopeBase:
 
     def _displace(self, record: ThreadRecord, namespace: Namespace) -> Namespace | None:
         displaced: Namespace | None = self._impl.dict_of(record)
+        self._below = displaced if self._below is None else self._below
         try:
             self._impl.swap_dict_of(record, namespace)
             return displaced
@@ -152,7 +155,7 @@ class ScopeBase:
         if displaced is ATTACHED:
             self._detach()
             return
-        below = None if displaced is None else nearest_open(displaced)
+        below = None if displaced is None else reveal(self, displaced)
         try:
             record = storage.here.record if threading.local is storage.kind else current_record()
             if below is None:
@@ -174,7 +177,7 @@ class ScopeBase:
         if displaced is ATTACHED:
             self._detach()
         else:
-            self._impl.swap_dict(None if displaced is None else nearest_open(displaced))
+            self._impl.swap_dict(None if displaced is None else reveal(self, displaced))
 
     def run(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Return what `function(*args, **kwargs)` returns, which is called with the scope bound.
@@ -198,17 +201,18 @@ class ScopeBase:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
         After a list, or None, or where it closes early, no code of the request is left to run: a scope without a
-        teardown is closed at once.
-        Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,
-        `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
+        teardown is closed at once. Anything else is replaced by what `wrap(result, scope, note)` returns. If the call
+        raises, `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
         """
         displaced = NOT_BOUND
         try:
             try:
                 displaced = self.bind()
                 result = function(*args)
-                if (result is None or type(result) is list or self.closes_early) and self.close_if_idle():
-                    return result
+                if result is None or type(result) is list or self.closes_early:
+                    self.chunks = 1
+                    if self.close_if_idle():
+                        return result
                 result = wrap(result, self, note)
                 return result  # noqa: RET504  # the name keeps it until the scope has ended, if `unbind` is struck
             except BaseException as error:
@@ -229,35 +233,6 @@ class ScopeBase:
             result = None  # as above
             raise
 
-    def __enter__(self) -> Self:
-        fresh = not self.thread
-        try:
-            self._by_generator = bool(sys._getframe(1).f_code.co_flags & _GENERATORS)
-            self._enter()
-            return self
-        except BaseException as error:
-            if fresh:
-                self.__exit__(type(error), error, None)
-            raise
-
-    def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
-        try:
-            self.leave(exc)
-        except BaseException:
-            if self.namespace is not ENDED:
-                self._error, unfinished[self.serial] = exc or self._error, (self, self._close_late)
-            self.leave(exc)  # does what was struck, and nothing twice
-            raise
-
-    def __del__(self) -> None:
-        try:
-            unleft = self.namespace is not ENDED and self.thread
-        except AttributeError:  # it was never made
-            return
-        if unleft:
-            unfinished[self.serial] = self, self._close_late
-            self.close_unleft()
-
     def close_if_idle(self) -> bool:
         """Close it here and now if there is no teardown to run. Returns whether it is closed, now or before."""
         if self._parts or self._closer is not None:
@@ -272,8 +247,8 @@ class ScopeBase:
             return
         namespace.__class__, self.namespace = EndedNamespace, ENDED
         # Their finalizers may run code, when it is over.
-        kept = (self._resume, self._error, self._values, self.source, self._made)
-        self.source = self._closer = self._error = self._resume = None
+        kept = (self._resume, self._error, self._values, self.source, self._made, self._below)
+        self.source = self._closer = self._error = self._resume = self._below = None
         self._values = self._made = NO_VALUES
         _clear(namespace)
         del kept
@@ -288,11 +263,9 @@ class ScopeBase:
     _label: Label
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
+    _attach_checked: Callable[[], None]
     _detach: Callable[[], None]
     _close_left_open: Callable[[Namespace], None]
     _check_open: Callable[[str], None]
-    _enter: Callable[[], None]
     _close_unfinished: Callable[[], None]
-    close_unleft: Callable[[], None]
     _close_late: Callable[[], None]
-    leave: Callable[[BaseException | None], None]
