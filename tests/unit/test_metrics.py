@@ -232,3 +232,28 @@ def test_where_the_package_is_missing_the_error_says_what_to_install(
     monkeypatch.delitem(sys.modules, f"tlctx.metrics._{function}", raising=False)
     with pytest.raises(ImportError, match=rf'pip install "tlctx\[{extra}\]"'):
         getattr(metrics, function)()
+
+
+def test_a_request_may_end_while_those_in_flight_are_counted(kept: Kept) -> None:
+    """As it does where the collector runs in the middle of that, and finds a body."""
+    open_one = request(stream(b"a"))
+    ((serial, entry),) = kept._open.items()
+    kept._open.update(dict.fromkeys(range(-5000, 0), entry))
+    cycle: list[Any] = [request(stream(b"a", b"b"))]
+    next(cycle[0])
+    cycle.append(cycle)
+    gc.collect()
+    gc.disable()
+    del cycle
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        gc.enable()
+        assert kept._in_flight() in (5001, 5002)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.enable()
+    gc.collect()
+    assert kept._in_flight() == 5001
+    open_one.close()
+    assert (kept._in_flight(), serial in kept._open) == (0, False)

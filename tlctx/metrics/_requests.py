@@ -49,7 +49,7 @@ _OTHER = "_OTHER"
 _SCOPES = "tlctx.scopes"
 _SECONDS = 1.0
 """From one round of the thread to the next."""
-_MOST = 1_000_000
+_MOST = 100_000
 """Requests that have ended and wait for the thread. Where a server lets no thread run, the oldest are lost."""
 
 logger = logging.getLogger("tlctx")
@@ -112,9 +112,8 @@ class Metrics(Observer):
         """Hand on what has happened, now. A thread does it each second."""
         if self._handing_on.acquire(timeout=_SECONDS):  # not longer: what asks may be a scrape, or the exit
             try:
-                with contextlib.suppress(IndexError):
-                    while True:
-                        self._hand_on(self._ended.popleft())
+                while self._ended:
+                    self._hand_on(self._ended.popleft())
                 self._sample()
             finally:
                 self._handing_on.release()
@@ -129,8 +128,9 @@ class Metrics(Observer):
     def _ages(self) -> list[float]:
         """Of all requests in flight. A scope that nobody closed before it was freed is in flight no more."""
         ages = []
-        for serial, (reference, _, _) in list(self._open.items()):
-            scope = reference()
+        for serial in list(self._open):  # not its items: to make those may run the collector, and that ends requests
+            found = self._open.get(serial)
+            scope = None if found is None else found[0]()
             if scope is None or scope.ended:
                 self._open.pop(serial, None)
             else:
