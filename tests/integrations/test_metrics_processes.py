@@ -13,7 +13,8 @@ from support.helpers import run_program
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_process_that_was_forked_begins_anew_and_what_is_left_is_handed_on_at_its_exit() -> None:
     program = """
-        import os, sys
+        import os, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork where there are threads
         from support.metrics import Kept
         from support.requests import REQUEST, ctx, hello, stream
         from support.helpers import start_nothing
