@@ -9,10 +9,10 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from tlctx import counters
+from tlctx._routes import route_of
 from tlctx.inspector import _lowlevel
 from tlctx.inspector._history import thread_of
 from tlctx.inspector._model import OpenRequest, Process, View
-from tlctx.inspector._recorder import route_of
 from tlctx.inspector._source import method_and_path, readable, trace_id
 from tlctx.inspector._texts import shown
 from tlctx.inspector._values import names_and_values

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from tlctx._routes import route_of
 from tlctx.inspector._history import History
 from tlctx.inspector._source import method_and_path
 from tlctx.lowlevel import Observer
@@ -70,10 +71,3 @@ class Recorder(Observer):
         finally:
             self._turn.append(turn)
 
-
-def route_of(source: Any) -> str | None:
-    """The framework's pattern for the path."""
-    try:
-        return source["werkzeug.request"].url_rule.rule
-    except Exception:
-        return None
