@@ -13,7 +13,7 @@ from tlctx._routes import route_of
 from tlctx.inspector import _lowlevel
 from tlctx.inspector._history import thread_of
 from tlctx.inspector._model import OpenRequest, Process, View
-from tlctx.inspector._source import method_and_path, readable, trace_id
+from tlctx.inspector._source import method_of, path_of, trace_id, words_of
 from tlctx.inspector._texts import shown
 from tlctx.inspector._values import names_and_values
 
@@ -73,15 +73,14 @@ def describe(process: str, entries: Iterable[tuple[Scope, Any]], show: Collectio
     """Each scope, and its source, as a request."""
     offset = time() - monotonic()
     for scope, source in entries:
-        method, path = method_and_path(source)
-        route = route_of(source)
+        words, route = words_of(source), route_of(source)
         fields, values = names_and_values(scope, show)
         yield OpenRequest(
             id=f"{process}:{scope.serial}",
             process=process,
             serial=scope.serial,
-            method=None if method is None else shown(method, 40),
-            path=None if path is None else readable(path),
+            method=method_of(words),
+            path=path_of(words),
             label=scope.label or str(scope),
             route=None if route is None else shown(route, 200),
             thread=thread_of(scope.thread),
