@@ -17,7 +17,7 @@ from tlctx.inspector._source import words_of
 from tlctx.lowlevel import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tlctx import RequestContext
     from tlctx.inspector._history import Ended
@@ -30,10 +30,16 @@ _MOST_WAITING = 10_000
 
 
 class Recorder(Observer):
-    """Records the requests of one context in this process."""
+    """Records the requests of one context in this process. With the first one it calls `start`."""
 
-    def __init__(self, context: RequestContext) -> None:
+    def __init__(self, context: RequestContext, start: Callable[[], None]) -> None:
         self.context = context
+        self._start = start
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was observed."""
+        self._started = False
         self.history = History()
         # By serial a reference to the scope, weak because what nobody leaves is closed when it is collected; and its
         # source, which it has let go of when we are told of its end.
@@ -44,6 +50,9 @@ class Recorder(Observer):
     def begin(self, scope: Scope) -> None:
         """Note that it is open."""
         if scope.context is self.context:
+            if not self._started:
+                self._started = True
+                self._start()
             self.open[scope.serial] = ref(scope), scope.source
 
     def end(self, scope: Scope, error: BaseException | None) -> None:
