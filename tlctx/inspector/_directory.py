@@ -1,13 +1,14 @@
 """The private directory in which the workers of one server have their sockets.
 
-Workers that were not forked from a process that had the inspector share nothing but their parent, their user and their
-settings. So the name is made of these, by HMAC under the token: all workers find the same one, and who does not know the
-token can't make it first. The directory has to be of this user, and closed to all others, whoever made it: so it is
-this user's processes alone that can answer for a worker, or ask one.
+Workers that load the application after they were forked share nothing but their parent, their user and their settings.
+So the name is made of these, by HMAC under the token: all workers find the same one, and nobody who lacks the token can
+make it first. Whoever made it, it has to be of this user, and closed to all others: so processes of this user alone can
+answer for a worker, or ask one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -28,10 +29,8 @@ def private_directory(secret: str, what: str, below: str | None) -> Path:
     shared = (socket.gethostname(), os.geteuid(), os.getppid(), _start_of(os.getppid()), sys.argv, what)
     name = hmac.digest(secret.encode(), repr(shared).encode(), hashlib.sha256).hex()[:24]
     path = Path(below or tempfile.gettempdir()) / f"tlctx-{name}"
-    try:
+    with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
     check_private(path)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import hmac
 import os
@@ -34,16 +35,16 @@ __all__ = ["Inspector"]
 class Inspector:
     """A live view of the requests of `ctx`, of all workers beside this one, and with `redis` of all machines.
 
-    It is a WSGI application, and `asgi` an ASGI one; `mount` puts it in front of another. It lets in who has `token`, in
-    the header `Authorization` as Bearer, or as the password of Basic; or whom `authorize` lets in, a function that gets
-    the environ, or the ASGI scope, and returns True. `show` names the fields whose values are shown; of all others, the
-    names alone are.
+    It is a WSGI application, and `asgi` an ASGI one; `mount` puts it in front of another. It lets in who sends `token`, in
+    the header `Authorization`, as Bearer or as the password of Basic; or those for whom `authorize` returns True, a
+    function of the environ or the ASGI scope. `show` names the fields whose values are shown; of all others, the names
+    alone are.
 
-    `redis` is the address of a Redis, `redis://...`, of which redis-py has to be installed. `directory` is where the
-    workers' private directory is made, by default that for temporary files.
+    `redis` is the address of a Redis, `redis://...`; it needs redis-py. `directory` is where the private directory of the
+    workers is made, by default that for temporary files.
 
-    Raises TypeError or ValueError for a token, or a function, that can't be used, AttributeError if the context can't have
-    a field that `show` names.
+    Raises TypeError or ValueError for a token, or a function, that can't be used, and AttributeError if the context can't
+    have a field that `show` names.
     """
 
     def __init__(
@@ -70,12 +71,13 @@ class Inspector:
     def start(self) -> None:
         """Have the other processes see this one from now on, and not just from its first request on.
 
-        Call it in a process that serves requests, not in one that is forked into such: in gunicorn's `post_worker_init`.
+        Call it where requests are served, and not before that is forked: in gunicorn's `post_worker_init`.
         """
         try:
             self._to_start.pop()
         except IndexError:  # it has started
             return
+        atexit.register(self._stop)
         self._workers.start()
         if self._machines is not None:
             self._machines.start(_local.process_id())
@@ -83,6 +85,7 @@ class Inspector:
     def close(self) -> None:
         """Observe no more requests, and have the other processes see this one no more."""
         self._to_start.clear()
+        atexit.unregister(self._stop)
         remove_observer(self._recorder)
         _inspectors.discard(self)
         self._stop()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import _socket
 import contextlib
 import os
+import re
 import stat
 import time
 from typing import TYPE_CHECKING, Any
 
+from tlctx.inspector._directory import check_private
 from tlctx.inspector._native import start_thread
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ _PATIENCE = 2.0  # for a question, and for its answer to be taken
 _LOOK_AFTER = 30.0  # seconds after which it looks whether its socket is still there
 _YOUNG = 10.0  # seconds in which a new socket may not be listened at yet
 _NAMES = 100
+_NAME = re.compile("tlctx-[0-9a-f]{24}")
 
 
 class Listener:
@@ -35,6 +38,7 @@ class Listener:
         start_thread(self._run)
 
     def _run(self) -> None:
+        sweep_beside(self.directory)
         while self._socket is not None:
             try:
                 connection = _socket.socket(fileno=self._socket._accept()[0])
@@ -103,3 +107,28 @@ def sweep(path: Path) -> None:
         found = path.lstat()
         if stat.S_ISSOCK(found.st_mode) and time.time() - found.st_mtime > _YOUNG:
             path.unlink()
+
+
+def sweep_beside(directory: Path) -> None:
+    """Remove the directories that dead servers have left beside this one."""
+    with contextlib.suppress(OSError):
+        names = [name for name in os.listdir(directory.parent) if _NAME.fullmatch(name) and name != directory.name]
+        for name in names[:_NAMES]:
+            with contextlib.suppress(OSError):
+                _sweep_directory(directory.parent / name)
+
+
+def _sweep_directory(path: Path) -> None:
+    check_private(path)
+    if time.time() - path.lstat().st_mtime < _YOUNG:
+        return
+    for each in sorted(path.iterdir())[:_NAMES]:
+        asking: Any = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        asking.settimeout(0.1)
+        try:
+            asking.connect(str(each))
+        except ConnectionRefusedError:
+            sweep(each)
+        finally:
+            asking.close()
+    path.rmdir()  # where none is left

@@ -1,7 +1,7 @@
 """A thread of the system's, also where gevent or eventlet has patched `threading`.
 
-The view answers for its process from such a thread. A greenlet would answer when the others let it: not while one of them
-is stuck, which is when somebody looks. What runs there must keep to what nobody patches: `_socket`, not `socket`.
+The view answers for its process from such a thread. A greenlet would answer when the others let it: not while one is
+stuck, which is when somebody looks. What runs there must keep to what nobody patches: `_socket`, not `socket`.
 """
 
 from __future__ import annotations

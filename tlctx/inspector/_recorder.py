@@ -1,7 +1,7 @@
 """The observer: which requests are open, and what became of the others.
 
-It runs between the lines of each request, so it does as little as it can, and takes no lock: what it changes, it changes
-by one step of a dict or a deque. What has ended is looked at later, many requests at once.
+It runs between the lines of each request, so it does as little as it can, and takes no lock: whatever it changes, it
+changes by one step of a dict or a deque. What has ended is looked at later, many requests at once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The processes of all machines, by way of Redis.
 
-Each process keeps two keys there: what it serves, under a name of its own, with a time to live; and its name, in a set.
-A dead process stops writing, and its key goes. The thread that writes waits between two times at a list, so that others can
-ask it where a request stands: nothing of a stack is in Redis before somebody asks. While nobody looks, what it writes has
-the open requests alone.
+Each process writes what it serves, under a key of its own with a time to live, and its name into a set. A dead process
+stops writing, and its key goes. The thread that writes waits between two times at a list, so that others can ask it where
+a request stands: nothing of a stack is in Redis before somebody asks. While nobody looks, it writes the open requests
+alone.
 
 Whatever is read may be anybody's: it is cut by Redis before it is sent, and checked. redis-py is imported here alone.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from tlctx.inspector._texts import LONGEST, shown, trace_of
@@ -39,10 +40,8 @@ def path_of(words: Words | None) -> str | None:
         return None
     path = f"{words[1] or ''}{words[2] or ''}"[:LONGEST]
     if not path.isascii():
-        try:
+        with contextlib.suppress(UnicodeEncodeError):  # ASGI's is decoded
             path = path.encode("latin-1").decode("utf-8", "replace")
-        except UnicodeEncodeError:  # ASGI's is decoded
-            pass
     return shown(path)
 
 

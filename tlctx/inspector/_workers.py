@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from tlctx.inspector._directory import check_private, private_directory
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Workers"]
 
+_TIMES = 3
+
 
 class Workers:
     """The socket of this process, and those of the others that have the same settings and the same parent."""
@@ -32,9 +35,15 @@ class Workers:
     def start(self) -> None:
         """Answer the others. What is in the way is `trouble`."""
         try:
-            self._listener = Listener(private_directory(*self._settings), self._respond)
+            self._listener = self._listen()
         except (OSError, AttributeError) as error:  # a system without such sockets lacks the names
             self.trouble = f"only this process is shown, without those beside it: {shown(str(error))}"
+
+    def _listen(self) -> Listener:
+        for _ in range(_TIMES):
+            with contextlib.suppress(FileNotFoundError):  # the last worker before this one has just removed it
+                return Listener(private_directory(*self._settings), self._respond)
+        return Listener(private_directory(*self._settings), self._respond)
 
     def close(self) -> None:
         """Answer no more."""
