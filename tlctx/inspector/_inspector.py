@@ -35,16 +35,16 @@ __all__ = ["Inspector"]
 class Inspector:
     """A live view of the requests of `ctx`, of all workers beside this one, and with `redis` of all machines.
 
-    It is a WSGI application, and `asgi` an ASGI one; `mount` puts it in front of another. It lets in who sends `token`, in
-    the header `Authorization`, as Bearer or as the password of Basic; or those for whom `authorize` returns True, a
+    It is a WSGI application, and `asgi` an ASGI one; `mount` puts it in front of another. It lets in who sends `token`
+    in the header `Authorization`, as Bearer or as the password of Basic; or those for whom `authorize` returns True, a
     function of the environ or the ASGI scope. `show` names the fields whose values are shown; of all others, the names
     alone are.
 
-    `redis` is the address of a Redis, `redis://...`; it needs redis-py. `directory` is where the private directory of the
-    workers is made, by default that for temporary files.
+    `redis` is the address of a Redis, `redis://...`; it needs redis-py. `directory` is where the workers make their
+    private directory, by default among the temporary files.
 
-    Raises TypeError or ValueError for a token, or a function, that can't be used, and AttributeError if the context can't
-    have a field that `show` names.
+    Raises TypeError or ValueError for a token, or a function, that can't be used, and AttributeError if the context
+    can't have a field that `show` names.
     """
 
     def __init__(

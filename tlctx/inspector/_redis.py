@@ -1,9 +1,9 @@
 """The processes of all machines, by way of Redis.
 
 Each process writes what it serves, under a key of its own with a time to live, and its name into a set. A dead process
-stops writing, and its key goes. The thread that writes waits between two times at a list, so that others can ask it where
-a request stands: nothing of a stack is in Redis before somebody asks. While nobody looks, it writes the open requests
-alone.
+stops writing, and its key goes. The thread that writes waits between two times at a list, so that others can ask it
+where a request stands: nothing of a stack is in Redis before somebody asks. While nobody looks, it writes the open
+requests alone.
 
 Whatever is read may be anybody's: it is cut by Redis before it is sent, and checked. redis-py is imported here alone.
 """
@@ -106,7 +106,8 @@ class Machines:
         """What the processes serve whose names are not `known`; and what is wrong."""
         if self.trouble is not None:  # the thread that writes finds out when it is over
             return [], [self.trouble]
-        views, trouble = list[View](), list[str]()
+        views: list[View] = []
+        trouble: list[str] = []
         try:
             names = self._names(trouble)
             for name, data, seen in self._read([name for name in names if name not in known], trouble):
