@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from tlctx import counters
 from tlctx._routes import route_of
-from tlctx.inspector import _lowlevel
 from tlctx.inspector._history import thread_of
 from tlctx.inspector._model import Frame, OpenRequest, Process, View
 from tlctx.inspector._source import method_of, path_of, trace_id, words_of
 from tlctx.inspector._texts import shown
 from tlctx.inspector._values import names_and_values
+from tlctx.lowlevel import is_running, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -88,8 +88,8 @@ def describe(process: str, entries: Iterable[tuple[Scope, Any]], show: Collectio
             thread=thread_of(scope.thread),
             began=scope.started + offset,
             age=scope.age,
-            state="running" if _lowlevel.is_running(scope) else "waiting",
-            chunks=getattr(scope, "chunks", 0),
+            state="running" if is_running(scope) else "waiting",
+            chunks=scope.chunks,
             fields=fields,
             values=values,
             trace=trace_id(source),
@@ -102,7 +102,7 @@ def stack(recorder: Recorder, serial: int) -> list[Frame] | None:
     scope = None if entry is None else entry[0]()
     if scope is None or scope.ended:
         return None
-    frames = _lowlevel.stack_of(scope)[-MOST_FRAMES:]
+    frames = stack_of(scope)[-MOST_FRAMES:]
     return [
         Frame(shown(frame.filename), frame.lineno or 0, shown(frame.name, 200), shown(frame.line or "", 300))
         for frame in frames
