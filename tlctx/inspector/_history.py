@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import deque
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from tlctx.inspector._model import BOUNDS, FinishedRequest, RouteTimes, Thread
+from tlctx.inspector._model import FinishedRequest, RouteTimes, Thread
 from tlctx.inspector._source import Words, method_of, path_of, route_name
 from tlctx.inspector._texts import shown
 
@@ -44,24 +43,31 @@ class History:
 
     def add(self, batch: list[Ended]) -> None:
         """Take in requests that have ended."""
+        if not batch:
+            return
         self.finished += len(batch)
         self._recent += batch[-RECENT:]
-        routes, slowest = self._routes, self._slowest_until(batch[-1][0]) if batch else _Slowest()
-        limit = slowest.limit
+        slowest, dropped = self._slowest_until(batch[-1][0]), self.dropped
+        limit, durations = slowest.limit, dict[tuple[Any, str | None], list[float]]()
         for entry in batch:
             ended, scope, words, route, error = entry
             duration = ended - scope.started
-            method = words and words[0]
-            times = routes.get((method, route)) or self._times_of(method, route)
-            times.count += 1
-            times.seconds += duration
-            times.buckets[bisect_left(BOUNDS, duration)] += 1
-            if error is not None or scope.serial in self.dropped:
-                self.failures += 1
-                times.failed += 1
-                self._failed.append(entry if error is not None else (*entry[:4], "dropped body"))
+            key = words and words[0], route
+            try:
+                durations[key].append(duration)
+            except KeyError:
+                durations[key] = [duration]
+            if error is not None or (dropped and scope.serial in dropped):
+                self._add_failed(key, entry)
             if duration > limit:
                 limit = slowest.add(duration, entry)
+        for key, some in durations.items():
+            (self._routes.get(key) or self._times_of(*key)).add(some)
+
+    def _add_failed(self, key: tuple[Any, str | None], entry: Ended) -> None:
+        self.failures += 1
+        (self._routes.get(key) or self._times_of(*key)).failed += 1
+        self._failed.append(entry if entry[4] is not None else (*entry[:4], "dropped body"))
 
     def _slowest_until(self, now: float) -> _Slowest:
         if not self._slowest or now - self._slowest[-1][0] > _PERIOD:

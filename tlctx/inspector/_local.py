@@ -14,7 +14,7 @@ from tlctx.inspector._model import Frame, OpenRequest, Process, View
 from tlctx.inspector._source import method_of, path_of, trace_id, words_of
 from tlctx.inspector._texts import shown
 from tlctx.inspector._values import names_and_values
-from tlctx.lowlevel import is_running, stack_of
+from tlctx.lowlevel import is_running, open_scopes, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tlctx.inspector._recorder import Recorder
     from tlctx.lowlevel import Scope
 
-__all__ = ["MOST_FRAMES", "MOST_OPEN", "describe", "host_and_pid", "look", "process_id", "stack"]
+__all__ = ["MOST_FRAMES", "MOST_OPEN", "describe", "host_and_pid", "look", "open_requests", "process_id", "stack"]
 
 MOST_OPEN = 500
 """Open requests that are listed."""
@@ -94,6 +94,14 @@ def describe(process: str, entries: Iterable[tuple[Scope, Any]], show: Collectio
             values=values,
             trace=trace_id(source),
         )
+
+
+def open_requests(show: Collection[str] = ()) -> list[OpenRequest]:
+    """The open requests of this process, of all contexts, the oldest first. It needs no Inspector.
+
+    `show` names the fields whose values are shown. It walks the whole heap, as `tlctx.lowlevel.open_scopes` does.
+    """
+    return list(describe(process_id(), [(scope, scope.source) for scope in open_scopes()], frozenset(show)))
 
 
 def stack(recorder: Recorder, serial: int) -> list[Frame] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 __all__ = ["BOUNDS", "FinishedRequest", "Frame", "OpenRequest", "Process", "RouteTimes", "Thread", "View"]
@@ -81,6 +83,17 @@ class RouteTimes:
     failed: int = 0
     seconds: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+
+    def add(self, durations: list[float]) -> None:
+        """Take in requests that took so many seconds each."""
+        durations.sort()
+        self.count += len(durations)
+        self.seconds += sum(durations)
+        below = 0
+        for number, bound in enumerate((*BOUNDS, math.inf)):
+            up_to = bisect_right(durations, bound)
+            self.buckets[number] += up_to - below
+            below = up_to
 
 
 @dataclass(frozen=True)

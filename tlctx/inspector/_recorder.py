@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from tlctx._routes import route_of
+from tlctx._routes import ROUTE, route_of
 from tlctx.inspector._history import History
 from tlctx.inspector._source import words_of
 from tlctx.lowlevel import Observer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tlctx import RequestContext
     from tlctx.inspector._history import Ended
+    from tlctx.inspector._source import Words
     from tlctx.lowlevel import Scope
 
 __all__ = ["Recorder"]
@@ -61,8 +62,13 @@ class Recorder(Observer):
         if entry is None:
             return
         source, ended = entry[1], self._ended
-        what = None if error is None else type(error).__name__
-        ended.append((monotonic(), scope, words_of(source), route_of(source), what))
+        words: Words | None
+        try:  # the usual case, in short
+            words = source["REQUEST_METHOD"], source["SCRIPT_NAME"], source["PATH_INFO"]
+            route = source[ROUTE]
+        except (KeyError, TypeError):
+            words, route = words_of(source), route_of(source)
+        ended.append((monotonic(), scope, words, route, None if error is None else type(error).__name__))
         if len(ended) >= _AT_ONCE:
             self.catch_up()
 

@@ -21,10 +21,7 @@ _absent = object()
 def names_and_values(scope: Scope, show: Collection[str]) -> tuple[list[str], dict[str, str]]:
     """The names that have a value, and the texts of the values whose names are in `show`. Nothing is made for it."""
     namespace: Any = scope.namespace
-    try:
-        names = [name for name in dict.copy(namespace) if type(name) is str]
-    except RuntimeError:  # another thread has just changed it
-        names = []
+    names = [name for name in dict.copy(namespace) if type(name) is str]
     found = {name: dict.get(namespace, name, _absent) for name in names if name in show}
     texts = {shown(name, _NAME): _text(value) for name, value in found.items() if value is not _absent}
     return [shown(name, _NAME) for name in sorted(names)[:_NAMES]], texts
