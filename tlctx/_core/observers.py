@@ -61,22 +61,30 @@ def remove_observer(observer: Observer) -> None:
 
 def notify_begin(scope: Any) -> None:
     """Tell all observers that `scope` begins."""
-    _notify("begin", scope)
+    for observer in tuple(active):
+        try:
+            observer.begin(scope)
+        except Exception:  # noqa: BLE001  # an observer's fault is not the request's
+            _log("begin", observer, scope)
 
 
 def notify_end(scope: Any, error: BaseException | None) -> None:
     """Tell all observers that `scope` is over."""
-    _notify("end", scope, error)
+    for observer in tuple(active):
+        try:
+            observer.end(scope, error)
+        except Exception:  # noqa: BLE001  # as above
+            _log("end", observer, scope)
 
 
 def notify_drop(scope: Any) -> None:
     """Tell all observers that the collector found the body of `scope`."""
-    _notify("drop", scope)
-
-
-def _notify(event: str, scope: Any, *details: Any) -> None:
     for observer in tuple(active):
         try:
-            getattr(observer, event)(scope, *details)
-        except Exception:  # an observer's fault is not the request's
-            logger.exception("%s: observer %r failed in %s()", scope, observer, event)
+            observer.drop(scope)
+        except Exception:  # noqa: BLE001  # as above
+            _log("drop", observer, scope)
+
+
+def _log(event: str, observer: Observer, scope: Any) -> None:
+    logger.error("%s: observer %r failed in %s()", scope, observer, event, exc_info=True)
