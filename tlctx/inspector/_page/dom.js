@@ -31,7 +31,7 @@ export function setClass(target, className) {
 }
 
 export function setTitle(target, text) {
-  const shown = visible(text);
+  const shown = visible(text.slice(0, 400));
   if (target.title !== shown) target.title = shown;
 }
 

@@ -1,7 +1,7 @@
 // What has finished: the slowest and the failed, durations by route, and the processes.
 
 import { byId, element, keepChildren, setClass, setHidden, setText, setTitle, visible } from "./dom.js";
-import { ago, bound, count, duration, level, levelText, nameOf, plural } from "./formats.js";
+import { ago, bound, clip, count, duration, level, levelText, nameOf, plural } from "./formats.js";
 
 const MOST_ROUTES = 15;
 const kept = { slowest: new Map(), failed: new Map(), routes: new Map(), processes: new Map() };
@@ -39,19 +39,18 @@ function showRequests(name, requests, view) {
     setText(took.children[0], duration(request.duration));
     setText(took.children[1], name === "slowest" ? levelText[how] : "");
     setText(what.children[0].children[0], request.method ?? "");
-    setText(what.children[0].children[1], request.method ? request.path : nameOf(request));
+    setText(what.children[0].children[1], clip(request.method ? request.path : nameOf(request), 200));
     setTitle(what.children[0], nameOf(request));
-    setText(what.children[1], request.error ?? "");
+    setText(what.children[1], clip(request.error ?? ""));
     setHidden(what.children[1], !request.error);
     const where = view.processes.length > 1 ? ` · process ${view.names.get(request.process) ?? request.process}` : "";
-    setText(what.children[2], `${request.thread?.name ?? ""}${where}`);
+    setText(what.children[2], `${clip(request.thread?.name ?? "", 40)}${where}`);
     setText(ended, ago(Math.max(0, view.taken - request.began - request.duration)));
   });
 }
 
 function makeRequest() {
   const name = element("span", "name", element("span", "method"), " ", element("span", "path"));
-  name.lastChild.before(" ");
   return element(
     "tr", "",
     element("td", "number age", element("span", "amount"), element("span", "tag")),
@@ -94,7 +93,7 @@ function makeRoute() {
 
 function updateRoute(row, route, bounds) {
   const [name, requests, failed, mean, histogram] = row.children;
-  setText(name.children[0], route.name);
+  setText(name.children[0], clip(route.name, 100));
   setTitle(name.children[0], route.name);
   setText(requests, count(route.count));
   setText(failed, route.failed ? count(route.failed) : "0");

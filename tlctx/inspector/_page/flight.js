@@ -1,10 +1,11 @@
 // The requests in flight, the oldest first; each row opens to the thread's stack.
 
 import { byId, element, keepChildren, setClass, setHidden, setText, setTitle, visible } from "./dom.js";
-import { ago, count, duration, level, levelText, nameOf, plural } from "./formats.js";
+import { clip, count, duration, level, levelText, nameOf, plural } from "./formats.js";
 import { stackElement } from "./stack.js";
 
-const MOST_ROWS = 25;
+const narrow = matchMedia("(max-width: 40rem)");
+const mostRows = () => (narrow.matches ? 12 : 25);
 const rows = new Map();
 const opened = new Map(); // requests whose rows are open; they stay after the request's end, until somebody closes them
 let all = false;
@@ -36,7 +37,7 @@ export function showFlight(view) {
   last = view;
   const ids = new Set(view.open.map((request) => request.id));
   const ended = [...opened.values()].filter((request) => !ids.has(request.id)).map((request) => ({ ...request, ended: true }));
-  const open = all ? view.open : view.open.filter((request, place) => place < MOST_ROWS || opened.has(request.id));
+  const open = all ? view.open : view.open.filter((request, place) => place < mostRows() || opened.has(request.id));
   const items = [...open, ...ended].flatMap((request) => (opened.has(request.id) ? [request, { details: request }] : [request]));
   const body = byId("open");
   const focused = body.contains(document.activeElement) ? [...rows].find(([, row]) => row.contains(document.activeElement)) : null;
@@ -46,8 +47,8 @@ export function showFlight(view) {
   setHidden(byId("open-empty"), items.length > 0);
   setText(byId("open-empty"), view.served ? "Nothing is being served right now." : "Nothing is being served right now, and no request has come yet.");
   const left = view.open.length - open.length;
-  setHidden(byId("open-more"), !(left || (all && view.open.length > MOST_ROWS)));
-  setText(byId("open-more"), all ? `Show the ${MOST_ROWS} oldest` : `Show ${plural(left, "more request")}`);
+  setHidden(byId("open-more"), !(left || (all && view.open.length > mostRows())));
+  setText(byId("open-more"), all ? `Show the ${mostRows()} oldest` : `Show ${plural(left, "more request")}`);
 }
 
 const keyOf = (item) => (item.details ? `details ${item.details.id}` : item.id);
@@ -80,16 +81,17 @@ function updateRow(row, item, view) {
   setText(age.children[1], item.ended ? "ended" : levelText[how]);
   const [, method, path] = row.button.children;
   setText(method, item.method ?? "");
-  setText(path, item.method ? item.path : nameOf(item));
+  const name = item.method ? item.path : nameOf(item);
+  setText(path, clip(name, opened.has(item.id) ? 4000 : 300));
   setTitle(row.button, nameOf(item));
   row.button.setAttribute("aria-expanded", String(opened.has(item.id)));
   const where = view.names.get(item.process) ?? item.process;
-  const threadName = item.thread?.name ?? "";
+  const threadName = clip(item.thread?.name ?? "", 40);
   setText(thread, threadName);
-  setText(process, where);
+  setText(process, clip(where, 40));
   setText(state, stateText(item));
-  setText(fields, fieldsText(item));
-  const parts = [threadName, view.processes.length > 1 ? `process ${where}` : "", stateText(item)];
+  setText(fields, clip(fieldsText(item), 120));
+  const parts = [threadName, view.processes.length > 1 ? `process ${clip(where, 40)}` : "", stateText(item)];
   setText(what.children[1], parts.filter(Boolean).join(" · "));
 }
 

@@ -47,4 +47,7 @@ export function processNames(processes) {
   return { names, hosts: hosts.size };
 }
 
+/** A text that is short enough for a table: the whole of it is in the opened row. */
+export const clip = (text, most = 80) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
 export const nameOf = (request) => [request.method, request.path].filter(Boolean).join(" ") || request.label || "request";

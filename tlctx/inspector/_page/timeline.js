@@ -1,10 +1,11 @@
 // The last minute: a lane for each thread, a bar for each request.
 
-import { byId, element, keepChildren, setClass, setHidden, setText, setTitle, visible } from "./dom.js";
-import { ago, duration, level, levelText, nameOf, plural } from "./formats.js";
+import { byId, element, keepChildren, setClass, setHidden, setText, setTitle } from "./dom.js";
+import { ago, clip, duration, level, levelText, nameOf, plural } from "./formats.js";
 
 const SPAN = 60;
-const MOST_LANES = 24;
+const narrow = matchMedia("(max-width: 40rem)");
+const mostLanes = () => (narrow.matches ? 12 : 24);
 const MOST_ROWS = 12;
 const REMEMBERED = 2 * SPAN; // so long an idle thread keeps its lane, and the lanes their places
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -76,8 +77,8 @@ function lanesOf(view) {
 /** Those that are shown: the ones that serve the oldest requests first, then in an order that doesn't change. */
 function chooseLanes(lanes) {
   let shown = lanes;
-  if (!all && lanes.length > MOST_LANES) {
-    shown = lanes.toSorted((one, other) => other.oldest - one.oldest || other.bars.length - one.bars.length).slice(0, MOST_LANES);
+  if (!all && lanes.length > mostLanes()) {
+    shown = lanes.toSorted((one, other) => other.oldest - one.oldest || other.bars.length - one.bars.length).slice(0, mostLanes());
   }
   const order = new Map(last.processes.map((process, place) => [process.id, place]));
   const place = (lane) => order.get(lane.process) ?? order.size;
@@ -130,7 +131,7 @@ function makeLane() {
 
 function updateLane(made, lane, view) {
   const [name, track, words] = made.children;
-  setText(name, lane.name);
+  setText(name, clip(lane.name, 60));
   setTitle(name, lane.name);
   setText(words, laneText(lane));
   const rows = pack(lane.bars);
@@ -186,7 +187,7 @@ function laneText(lane) {
   const failed = lane.bars.filter((bar) => bar.request.error).length;
   const words = running.slice(0, 3).map(({ request }) => {
     const tag = levelText[level(request.age)];
-    return `${visible(nameOf(request))}, ${request.state} for ${duration(request.age)}${tag ? `, ${tag}` : ""}`;
+    return `${clip(nameOf(request), 120)}, ${request.state} for ${duration(request.age)}${tag ? `, ${tag}` : ""}`;
   });
   if (running.length > 3) words.push(`${running.length - 3} more in flight`);
   if (!running.length) words.push("idle");
