@@ -24,8 +24,8 @@ ERRORS = ["ValueError", "OperationalError", "TimeoutError"]
 def answer(**fields: Any) -> dict[str, Any]:
     """An answer of a process that serves nothing, but for what `fields` say."""
     empty: dict[str, Any] = {
-        "taken": NOW, "processes": [process(1)], "open": [], "recent": [], "slowest": [], "failed": [], "bounds": BOUNDS,
-        "routes": [], "truncated": 0, "trouble": [],
+        "taken": NOW, "processes": [process(1)], "open": [], "recent": [], "slowest": [], "failed": [],
+        "bounds": BOUNDS, "routes": [], "truncated": 0, "trouble": [],
     }  # fmt: skip
     return empty | fields
 
@@ -41,9 +41,9 @@ def process(number: int, host: str = "web-1", **fields: Any) -> dict[str, Any]:
 def request(serial: int, path: str = "/", *, age: float, of: str = "web-1:401", **fields: Any) -> dict[str, Any]:
     method = str(fields.get("method", "GET"))
     made: dict[str, Any] = {
-        "id": f"{of}:{serial}", "process": of, "serial": serial, "method": method, "path": path, "label": f"{method} {path}",
-        "route": path, "thread": {"id": 140, "name": "gthread_1"}, "began": NOW - age, "age": age, "state": "running",
-        "chunks": 0, "fields": ["db", "user"], "values": {}, "trace": None,
+        "id": f"{of}:{serial}", "process": of, "serial": serial, "method": method, "path": path,
+        "label": f"{method} {path}", "route": path, "thread": {"id": 140, "name": "gthread_1"}, "began": NOW - age,
+        "age": age, "state": "running", "chunks": 0, "fields": ["db", "user"], "values": {}, "trace": None,
     }  # fmt: skip
     return made | fields
 
@@ -66,10 +66,16 @@ def busy(threads: int = 8, processes: int = 1, hosts: int = 1, seed: int = 7) ->
                 serial = _fill_lane(picture, made, thread, draw, serial)
             mine = [item for item in picture["open"] if item["process"] == made["id"]]
             gone = [item for item in picture["recent"] if item["process"] == made["id"]]
-            made |= {"open": len(mine), "begun": 1200 + len(gone) + len(mine), "failed": sum(map(bool, [item["error"] for item in gone]))}
+            made |= {
+                "open": len(mine),
+                "begun": 1200 + len(gone) + len(mine),
+                "failed": sum(map(bool, [item["error"] for item in gone])),
+            }
     picture["open"].sort(key=lambda item: -item["age"])
     picture["slowest"] = sorted(picture["recent"], key=lambda item: -item["duration"])[:8]
-    picture["failed"] = sorted((item for item in picture["recent"] if item["error"]), key=lambda item: -item["began"])[:8]
+    picture["failed"] = sorted((item for item in picture["recent"] if item["error"]), key=lambda item: -item["began"])[
+        :8
+    ]
     picture["routes"] = [_route(name, base, draw) for name, (_, base) in ROUTES.items()]
     return picture
 
@@ -83,12 +89,12 @@ def _fill_lane(picture: dict[str, Any], made: dict[str, Any], thread: int, draw:
         path, base = ROUTES[name]
         method, took = name.split()[0], base * draw.lognormvariate(0, 0.8)
         path = path.format(draw.randrange(1, 999))
-        common = {"of": made["id"], "thread": where, "method": method, "route": name.split()[1]}
+        common: dict[str, Any] = {"of": made["id"], "thread": where, "method": method, "route": name.split()[1]}
         if moment + took >= NOW - 0.2:
             age = NOW - moment
             if age > 0:
                 waiting = name == "GET /export"
-                more = {"state": "waiting" if waiting else "running", "chunks": 37 if waiting else 0}
+                more: dict[str, Any] = {"state": "waiting" if waiting else "running", "chunks": 37 if waiting else 0}
                 values = {"user": repr(draw.choice(["ann", "bob", "eve"]))}
                 picture["open"].append(request(serial, path, age=age, **common, **more, values=values))
             return serial
@@ -110,13 +116,28 @@ LIBRARIES = "/srv/notebook/.venv/lib/python3.13/site-packages"
 STACK = [
     ("/usr/lib/python3.13/threading.py", 1014, "_bootstrap", "self._bootstrap_inner()"),
     ("/usr/lib/python3.13/concurrent/futures/thread.py", 93, "_worker", "work_item.run()"),
-    (f"{LIBRARIES}/gunicorn/workers/gthread.py", 333, "handle_request", "respiter = self.wsgi(environ, resp.start_response)"),
+    (
+        f"{LIBRARIES}/gunicorn/workers/gthread.py",
+        333,
+        "handle_request",
+        "respiter = self.wsgi(environ, resp.start_response)",
+    ),
     (f"{LIBRARIES}/flask/app.py", 1536, "__call__", "return self.wsgi_app(environ, start_response)"),
-    (f"{LIBRARIES}/flask/app.py", 902, "dispatch_request", "return self.ensure_sync(self.view_functions[rule.endpoint])(**view_args)"),
+    (
+        f"{LIBRARIES}/flask/app.py",
+        902,
+        "dispatch_request",
+        "return self.ensure_sync(self.view_functions[rule.endpoint])(**view_args)",
+    ),
     ("/srv/notebook/views.py", 88, "report", "rows = totals_of(year, ctx.user)"),
     ("/srv/notebook/reports.py", 41, "totals_of", "return list(ctx.db.scalars(statement))"),
     (f"{LIBRARIES}/sqlalchemy/orm/session.py", 2414, "scalars", "return self._execute_internal("),
-    (f"{LIBRARIES}/psycopg/connection.py", 482, "wait", "return waiting.wait(gen, self.pgconn.socket, interval=interval)"),
+    (
+        f"{LIBRARIES}/psycopg/connection.py",
+        482,
+        "wait",
+        "return waiting.wait(gen, self.pgconn.socket, interval=interval)",
+    ),
 ]
 
 

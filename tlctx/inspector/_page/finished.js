@@ -18,11 +18,13 @@ export function startFinished() {
 export function showFinished(view) {
   last = view;
   showRequests("slowest", view.slowest, view);
-  showRequests("failed", view.failed, view);
+  showRequests("failed", view.failed.toSorted((one, other) => endOf(other) - endOf(one)), view);
   showBounds(view.bounds);
   showRoutes(view);
   showTable("processes", view.processes, (process) => process.id, makeProcess, (row, process) => updateProcess(row, process, view));
 }
+
+const endOf = (request) => request.began + request.duration;
 
 function showTable(name, items, keyOf, make, update) {
   const body = byId(name);
@@ -45,7 +47,7 @@ function showRequests(name, requests, view) {
     setHidden(what.children[1], !request.error);
     const where = view.processes.length > 1 ? ` · process ${view.names.get(request.process) ?? request.process}` : "";
     setText(what.children[2], `${clip(request.thread?.name ?? "", 40)}${where}`);
-    setText(ended, ago(Math.max(0, view.taken - request.began - request.duration)));
+    setText(ended, ago(Math.max(0, view.taken - endOf(request))));
   });
 }
 
