@@ -28,7 +28,7 @@ ctx = Ctx()
 app = Flask(__name__)
 TLCtx(app, ctx)
 inspector = Inspector(ctx, token=TOKEN, show=["user"])
-app.wsgi_app = inspector.mount(app.wsgi_app, "/requests")  # type: ignore[method-assign]
+app.wsgi_app = inspector.mount(app.wsgi_app, "/requests")  # type: ignore[method-assign, assignment]
 
 
 @app.get("/stuck/<path:gate>")
