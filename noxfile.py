@@ -125,8 +125,8 @@ def pure(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """Run every fault on the usual servers, the notebook on PostgreSQL, Celery on Redis, and the long runs in short.
 
-    On the first Python alone: the naive controls, the page of the live view in Chromium, and many requests to Flask under
-    gunicorn, with the accelerator.
+    On the first Python alone: the naive controls, the page of the live view in Chromium, and many requests to Flask
+    under gunicorn, with the accelerator.
     """
     session.install("-e", ".[test,servers]", "uwsgi")
     if session.python == PYTHONS[0]:

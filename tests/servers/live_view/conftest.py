@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.helpers import PATIENCE, missing
+from support.helpers import PATIENCE
 from support.processes import gunicorn
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from playwright.sync_api import expect, sync_playwright
+from servers.live_view.program import chromium
 from servers.live_view.visit import Visit
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ TESTS = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-    if program is None:
-        missing("Chromium: Debian's package is named chromium")
+    program = chromium()
     expect.set_options(timeout=1000 * PATIENCE / 2)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
