@@ -21,12 +21,11 @@ from support import live_view
 import tlctx
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import FloatRect, Page, Route
 
 FILES = Path(tlctx.__file__).parent / "inspector" / "_page"
 TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 WIDTH, HEIGHT, SCALE = 1120, 860, 2
-COLOURS = 128
 
 
 def picture() -> dict[str, Any]:
@@ -66,10 +65,21 @@ def draw(page: Page) -> bytes:
     page.wait_for_selector(".innermost")
     page.mouse.move(0, 0)
     page.locator("#open button").first.blur()
-    drawn = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    end = page.locator("#flight").bounding_box()
+    assert end is not None
+    clip: FloatRect = {"x": 0, "y": 0, "width": WIDTH, "height": end["y"] + end["height"] + 24}
+    drawn = Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))).convert("RGB")
     saved = io.BytesIO()
-    drawn.quantize(COLOURS, dither=Image.Dither.NONE).save(saved, "PNG", optimize=True)
+    with_few_colours(drawn).save(saved, "PNG", optimize=True)
     return saved.getvalue()
+
+
+def with_few_colours(drawn: Image.Image) -> Image.Image:
+    """The same in its commonest colours: areas keep theirs, and the edges of letters take one that is near."""
+    counted: list[tuple[int, Any]] = drawn.getcolors(drawn.width * drawn.height) or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in sorted(counted)[-256:] for part in colour])
+    return drawn.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def main(target: str) -> None:

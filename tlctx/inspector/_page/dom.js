@@ -26,6 +26,13 @@ export function setText(target, text) {
   if (target.textContent !== shown) target.textContent = shown;
 }
 
+/** A name of which the beginning gives way where there is no room: pools tell their threads apart by the end. */
+export function setName(target, text) {
+  if (!target.firstElementChild) target.append(element("span", "start"), element("span", "end"));
+  setText(target.firstElementChild, text.slice(0, -6));
+  setText(target.lastElementChild, text.slice(-6));
+}
+
 export function setClass(target, className) {
   if (target.className !== className) target.className = className;
 }

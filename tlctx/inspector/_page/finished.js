@@ -3,16 +3,19 @@
 import { byId, element, keepChildren, setClass, setHidden, setText, setTitle, visible } from "./dom.js";
 import { ago, bound, clip, count, duration, level, levelText, nameOf, plural } from "./formats.js";
 
-const MOST_ROUTES = 15;
+const MOST = { slowest: 8, failed: 8, routes: 15 };
+const ROWS = { slowest: "request", failed: "request", routes: "route" };
+const all = new Set(); // the tables that are shown whole
 const kept = { slowest: new Map(), failed: new Map(), routes: new Map(), processes: new Map() };
-let all = false;
 let last = null;
 
 export function startFinished() {
-  byId("routes-more").addEventListener("click", () => {
-    all = !all;
-    showFinished(last);
-  });
+  for (const name of Object.keys(MOST)) {
+    byId(`${name}-more`).addEventListener("click", () => {
+      if (!all.delete(name)) all.add(name);
+      showFinished(last);
+    });
+  }
 }
 
 export function showFinished(view) {
@@ -33,8 +36,17 @@ function showTable(name, items, keyOf, make, update) {
   setHidden(byId(`${name}-empty`), items.length > 0);
 }
 
+/** The upper part of a long table, with a button that shows all of it. */
+function upper(name, items) {
+  const most = MOST[name];
+  const button = byId(`${name}-more`);
+  setHidden(button, items.length <= most);
+  setText(button, all.has(name) ? "Show fewer" : `Show ${plural(items.length - most, `more ${ROWS[name]}`)}`);
+  return all.has(name) ? items : items.slice(0, most);
+}
+
 function showRequests(name, requests, view) {
-  showTable(name, requests, (request) => request.id, makeRequest, (row, request) => {
+  showTable(name, upper(name, requests), (request) => request.id, makeRequest, (row, request) => {
     const [took, what, ended] = row.children;
     const how = level(request.duration);
     setClass(row, name === "slowest" ? how : "fresh");
@@ -77,11 +89,7 @@ function showBounds(bounds) {
 
 function showRoutes(view) {
   const routes = view.routes.toSorted((one, other) => other.seconds - one.seconds || other.count - one.count);
-  const shown = all ? routes : routes.slice(0, MOST_ROUTES);
-  showTable("routes", shown, (route) => route.name, makeRoute, (row, route) => updateRoute(row, route, view.bounds));
-  const left = routes.length - shown.length;
-  setHidden(byId("routes-more"), !(left || (all && routes.length > MOST_ROUTES)));
-  setText(byId("routes-more"), all ? "Show fewer routes" : `Show ${plural(left, "more route")}`);
+  showTable("routes", upper("routes", routes), (route) => route.name, makeRoute, (row, route) => updateRoute(row, route, view.bounds));
 }
 
 function makeRoute() {
@@ -95,7 +103,7 @@ function makeRoute() {
 
 function updateRoute(row, route, bounds) {
   const [name, requests, failed, mean, histogram] = row.children;
-  setText(name.children[0], clip(route.name, 100));
+  setText(name.children[0], /^[A-Z]+$/.test(route.name) ? `${route.name}, no route` : clip(route.name, 100));
   setTitle(name.children[0], route.name);
   setText(requests, count(route.count));
   setText(failed, route.failed ? count(route.failed) : "0");

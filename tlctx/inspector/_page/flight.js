@@ -1,6 +1,6 @@
 // The requests in flight, the oldest first; each row opens to the thread's stack.
 
-import { byId, element, keepChildren, setClass, setHidden, setText, setTitle, visible } from "./dom.js";
+import { byId, element, keepChildren, setClass, setHidden, setName, setText, setTitle, visible } from "./dom.js";
 import { clip, count, duration, level, levelText, nameOf, plural } from "./formats.js";
 import { stackElement } from "./stack.js";
 
@@ -62,7 +62,8 @@ function makeRow(item) {
   row.append(
     element("td", "number age", element("span", "amount"), element("span", "tag")),
     element("td", "what", row.button, element("span", "sub")),
-    element("td", "wide thread"), element("td", "wide several process"), element("td", "wide state"), element("td", "wide fields"),
+    element("td", "wide thread", element("span", "name")), element("td", "wide several process", element("span", "name")),
+    element("td", "wide state"), element("td", "wide fields"),
   );
   return row;
 }
@@ -87,8 +88,8 @@ function updateRow(row, item, view) {
   row.button.setAttribute("aria-expanded", String(opened.has(item.id)));
   const where = view.names.get(item.process) ?? item.process;
   const threadName = clip(item.thread?.name ?? "", 40);
-  setText(thread, threadName);
-  setText(process, clip(where, 40));
+  setName(thread.firstChild, threadName);
+  setName(process.firstChild, clip(where, 40));
   setText(state, stateText(item));
   setText(fields, clip(fieldsText(item), 120));
   const parts = [threadName, view.processes.length > 1 ? `process ${clip(where, 40)}` : "", stateText(item)];
@@ -135,7 +136,7 @@ function updateDetails(row, request) {
   const facts = [
     ["Route", request.route], ["Thread", request.thread && `${request.thread.name} (${request.thread.id})`],
     ["Process", last.processTexts.get(request.process) ?? request.process], ["Request", `number ${count(request.serial)} of its process`],
-    ["State", stateText(request)], ["Fields", fieldsText(request)], ["Trace", request.trace],
+    ["Fields", fieldsText(request)], ["Trace", request.trace],
   ];
   const text = visible(JSON.stringify(facts));
   if (row.factsText !== text) {

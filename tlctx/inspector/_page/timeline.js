@@ -1,6 +1,6 @@
 // The last minute: a lane for each thread, a bar for each request.
 
-import { byId, element, keepChildren, setClass, setHidden, setText, setTitle } from "./dom.js";
+import { byId, element, keepChildren, setClass, setHidden, setName, setText, setTitle } from "./dom.js";
 import { ago, clip, duration, level, levelText, nameOf, plural } from "./formats.js";
 
 const SPAN = 60;
@@ -131,7 +131,7 @@ function makeLane() {
 
 function updateLane(made, lane, view) {
   const [name, track, words] = made.children;
-  setText(name, clip(lane.name, 60));
+  setName(name, clip(lane.name, 60));
   setTitle(name, lane.name);
   setText(words, laneText(lane));
   const rows = pack(lane.bars);
