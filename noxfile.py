@@ -127,13 +127,14 @@ def pure(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """Run every fault on the usual servers, the notebook on PostgreSQL, Celery on Redis, and the long runs in short.
 
-    On the first Python alone: the naive controls, and many requests to Flask under gunicorn, with the accelerator.
+    On the first Python alone: the naive controls, the page of the live view in Chromium, and many requests to Flask
+    under gunicorn, with the accelerator.
     """
     session.install("-e", ".[test,servers]", "uwsgi")
     if session.python == PYTHONS[0]:
         pytest(session, "-m", "servers", "-k", f"not ({MORE_SERVERS} or (many_pairs and python))")
     else:
-        pytest(session, "-m", "servers and not control", "-k", f"not ({MORE_SERVERS} or many_pairs)")
+        pytest(session, "-m", "servers and not control", "-k", f"not ({MORE_SERVERS} or many_pairs or live_view)")
 
 
 @nox.session

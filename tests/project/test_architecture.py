@@ -86,6 +86,7 @@ def test_what_integrations_stand_on_imports_the_core_only() -> None:
 
 def test_integrations_import_the_public_names_and_never_each_other() -> None:
     below = {"__init__.py", "_core", "lowlevel.py", *MIDDLEWARE}
+    below.add("__main__.py")  # the command line, which is above all
     integrations = [path for path in MODULES if path.parts[1] not in below]
     assert integrations
     for path in integrations:
@@ -156,6 +157,6 @@ def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "_routes.py", "wsgi.py",
         "flask", "threads", "logs.py", "headers",
         "celery.py", "gunicorn", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics",
-        "leftovers", "sqlalchemy.py", "django.py",
+        "leftovers", "sqlalchemy.py", "django.py", "__main__.py", "_top",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed
