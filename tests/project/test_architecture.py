@@ -155,7 +155,7 @@ def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
         "threads", "logs.py", "headers",
-        "celery.py", "gunicorn.py", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
+        "celery.py", "gunicorn.py", "pytest_plugin", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
         "leftovers", "sqlalchemy.py", "django.py",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed
