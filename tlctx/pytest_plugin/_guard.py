@@ -8,12 +8,12 @@ import sys
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tlctx import Scope
-from tlctx.lowlevel import Observer, add_observer, remove_observer
+from tlctx.lowlevel import Observer, add_observer, close_reporting, remove_observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Guard(Observer):
             if self._begun:
                 self._collect()
                 self._wait_for_other_threads()
-            left = [*self._unleft, *map(_describe, self._begun.values())]
+            left = [*self._unleft, *filter(None, map(_describe, list(self._begun.values())))]
             self._close_those_of_this_thread()
         finally:
             remove_observer(self)
@@ -103,6 +103,8 @@ class Guard(Observer):
         """What they left would make tests fail that come later; other threads may still be using theirs."""
         for scope in reversed(self._open()):
             if scope.thread == threading.get_ident():
+                with suppress(Exception):  # it is logged
+                    close_reporting(scope)
                 scope.leave()
 
 
@@ -114,8 +116,10 @@ def _was_read(thing: object) -> bool:
 
 def _describe(begun: _Begun) -> str:
     scope = begun.scope()
+    if scope is None:
+        return ""
     text = f"{scope}, begun {begun.place} on thread {begun.thread!r}"
-    if scope is None or scope.thread == threading.get_ident():
+    if scope.thread == threading.get_ident():
         return text
     keeper = next((thread for thread in threading.enumerate() if thread.ident == scope.thread), None)
     if keeper is None:

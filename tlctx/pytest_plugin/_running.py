@@ -67,7 +67,7 @@ class Running:
             scopes.fail(error)
             raise
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # so what is logged meanwhile is in the report
     def pytest_runtest_teardown(self) -> Iterator[None]:
         """Ask the guard when all fixtures of the test are done."""
         try:

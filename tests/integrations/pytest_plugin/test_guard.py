@@ -239,6 +239,22 @@ def test_a_body_that_any_client_read_to_its_end_is_closed_and_one_that_was_not_i
     )
 
 
+def test_where_the_teardown_of_the_scope_fails_that_is_logged_and_the_message_is_the_same(run: Run) -> None:
+    result = run(
+        """
+        def test_leaves():
+            ctx.scope().__enter__()
+            ctx.callback(int, "no number")
+
+        def test_next():
+            assert Scope.current(ctx) is None
+        """,
+        tlctx_guard="always",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["the test left a scope open: *", "*its teardown failed*", "ValueError*no number*"])
+
+
 def test_where_the_teardown_fails_the_message_is_added_to_its_error(run: Run) -> None:
     result = run(
         LEAVES
