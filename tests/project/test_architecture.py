@@ -22,7 +22,7 @@ CORE = ["errors", "threads", "flows", "places", "namespace", "attached", "observ
         "missing", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
-MIDDLEWARE = ("wsgi.py", "_bodies.py", "_frameworks.py")
+MIDDLEWARE = ("wsgi.py", "_bodies.py", "_frameworks.py", "_routes.py")
 MODULES = sorted(path.relative_to(ROOT.parent) for path in ROOT.rglob("*.py"))
 
 
@@ -86,12 +86,13 @@ def test_what_integrations_stand_on_imports_the_core_only() -> None:
 
 def test_integrations_import_the_public_names_and_never_each_other() -> None:
     below = {"__init__.py", "_core", "lowlevel.py", *MIDDLEWARE}
+    below.add("__main__.py")  # the command line, which is above all
     integrations = [path for path in MODULES if path.parts[1] not in below]
     assert integrations
     for path in integrations:
         own = {name for name in imports_of(ROOT.parent / path) if name.split(".")[0] == "tlctx"}
         own -= {name for name in own if name.split(".")[1:2] == [path.with_suffix("").parts[1]]}  # its own package
-        assert own <= {"tlctx", "tlctx.lowlevel"}, f"{path} imports {own}"
+        assert own <= {"tlctx", "tlctx.lowlevel", "tlctx._routes"}, f"{path} imports {own}"
 
 
 def test_importing_tlctx_imports_no_framework_and_no_event_loop() -> None:
@@ -153,9 +154,9 @@ def test_the_checkout_has_what_the_layout_lists_and_nothing_else() -> None:
 
 def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
-        "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "wsgi.py", "flask",
-        "threads", "logs.py", "headers",
+        "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "_routes.py", "wsgi.py",
+        "flask", "threads", "logs.py", "headers",
         "celery.py", "gunicorn.py", "pytest_plugin", "inspector", "lowlevel.py", "asgi.py", "metrics.py",
-        "leftovers", "sqlalchemy.py", "django.py",
+        "leftovers", "sqlalchemy.py", "django.py", "__main__.py", "_top",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed

@@ -52,6 +52,7 @@ BOTH = (
     "integrations/test_event_loops.py",
     "integrations/test_greenlets.py",
     "integrations/test_live_*.py",
+    "integrations/test_routes.py",
     "integrations/test_signals.py",
     "integrations/test_sqlalchemy.py",
 )

@@ -1,17 +1,20 @@
-"""Flask's answers: which of them are streamed, and what their status is."""
+"""Flask's answers: which of them are streamed, what their status is, and the route that they answer."""
 
 from __future__ import annotations
 
 import functools
 from typing import TYPE_CHECKING, Any
 
+import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
+
+from tlctx._routes import ROUTE, route_of
 
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["error_page", "is_streamed", "status_of"]
+__all__ = ["error_page", "is_streamed", "note_route", "status_of"]
 
 
 def is_streamed(response: Any) -> bool:
@@ -54,3 +57,11 @@ def status_of(answer: Any) -> int:
         return (answer.code or 0) if answer.response is None else answer.response.status_code
     status: int = answer.status_code
     return status
+
+
+def note_route() -> None:
+    """Note the route of the current request in its environ: Flask takes the request out before its scope ends."""
+    environ = flask.request.environ
+    route = route_of(environ)
+    if route is not None:
+        environ[ROUTE] = route

@@ -30,7 +30,8 @@ from flask.signals import got_request_exception
 from werkzeug.exceptions import HTTPException
 
 from tlctx import ContextMiddleware, OutsideRequestError, Scope
-from tlctx.flask._answers import error_page, is_streamed, status_of
+from tlctx._routes import observers
+from tlctx.flask._answers import error_page, is_streamed, note_route, status_of
 from tlctx.lowlevel import close_early, report_failed_teardown
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Ends:
         def finalize_request(*args: Any, **kwargs: Any) -> Any:
             if args and isinstance(args[-1], HTTPException):
                 args = (*args[:-1], error_page(app, args[-1]))
+            if observers:
+                note_route()
             response = finalize(*args, **kwargs)
             self._note_end(response, answers_exception=bool(kwargs))  # `from_error_handler`
             return response
@@ -108,6 +111,8 @@ class Ends:
         def finalize_request_of_3_1(rv: Any, from_error_handler: bool = False) -> Any:
             if from_error_handler or isinstance(rv, HTTPException):
                 return finalize_request(rv, from_error_handler=True) if from_error_handler else finalize_request(rv)
+            if observers:
+                note_route()
             response = finalize(rv)
             usual = type(response) is FlaskResponse and type(response.response) is list
             if usual and not getattr(response, "_on_close", True):
@@ -202,6 +207,8 @@ class Ends:
 
     def _on_exception(self, app: Flask, exception: BaseException, **_: Any) -> None:
         """Note an exception that nobody has answered; Flask makes an answer now, or passes it on to the server."""
+        if observers:
+            note_route()
         self._fail(exception)
         context = current_app_context()
         self._close_early(context)
