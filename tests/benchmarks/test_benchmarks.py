@@ -58,6 +58,10 @@ EXPECTED = {
         "a Flask request": FLASK,
         "CPU of a Flask request, gunicorn gthread": FLASK,
     },
+    "logs": {
+        "a log record, with the user and the request id, in a request": ["a filter that does nothing"],
+        "a log record, with the user and the request id, outside": ["a filter that does nothing"],
+    },
     "servers": {
         "requests/s, gunicorn gthread": ["bare app", "werkzeug LocalManager", "Flask without TLCtx"],
         "100 MB by sendfile, gunicorn": ["bare app"],

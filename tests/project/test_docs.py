@@ -113,8 +113,8 @@ def test_the_navigation_names_every_page_and_no_other() -> None:
 
 
 MODULES = [
-    "tlctx", "tlctx.asgi", "tlctx.celery", "tlctx.django", "tlctx.flask", "tlctx.headers", "tlctx.lowlevel",
-    "tlctx.pytest_plugin", "tlctx.threads", "tlctx.threads.gevent", "tlctx.sqlalchemy",
+    "tlctx", "tlctx.asgi", "tlctx.celery", "tlctx.django", "tlctx.flask", "tlctx.headers", "tlctx.logs",
+    "tlctx.lowlevel", "tlctx.pytest_plugin", "tlctx.threads", "tlctx.threads.gevent", "tlctx.sqlalchemy",
 ]  # fmt: skip
 
 
