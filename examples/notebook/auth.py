@@ -27,6 +27,7 @@ def load_user() -> None:
     if request.endpoint != "static":
         ctx.user_id = session.get("user_id")
         ctx.user = find_user(ctx.user_id)
+        ctx.user_name = ctx.user and ctx.user.name
 
 
 @auth.get("/sign-up")

@@ -20,6 +20,7 @@ def settings() -> dict[str, Any]:
         "DATABASE_URL": os.environ.get("DATABASE_URL") or f"sqlite:///{INSTANCE / 'notebook.sqlite3'}",
         "CELERY_BROKER_URL": os.environ.get("CELERY_BROKER_URL"),  # without one, jobs run in threads of this process
         "SECRET_KEY": os.environ.get("SECRET_KEY"),
+        "INSPECTOR_TOKEN": None,  # one is made, kept, and printed when the server starts
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": False,  # NOTEBOOK_SESSION_COOKIE_SECURE=true where there is HTTPS
