@@ -44,18 +44,18 @@ def wrap_body(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
     """The body to return to the server in place of `body`; it or this call ends the scope."""
     try:
         if scope.closes_early:
-            close_reporting(scope)
+            _close_with_one_piece(scope)
             return body
         if type(body) is GeneratorType:
             return _Body(body, scope)
         if type(body) in _INERT or not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
-            close_reporting(scope)
+            _close_with_one_piece(scope)
             return body
         if isinstance(file_wrapper, type):
             if isinstance(body, file_wrapper):
                 return _hook_file_close(body, scope)
         elif file_wrapper is not None and file_wrapper.has_made(body):
-            close_reporting(scope)  # the server wants back the very object, and there is nothing on it to hook
+            _close_with_one_piece(scope)  # the server wants back the very object, and there is nothing on it to hook
             return body
         return (_SizedBody if hasattr(body, "__len__") else _Body)(body, scope)
     except BaseException:
@@ -63,7 +63,14 @@ def wrap_body(body: Iterable[bytes], scope: Scope, file_wrapper: Any) -> Iterabl
         raise
 
 
+def _close_with_one_piece(scope: Scope) -> None:
+    """End the scope of a body that goes to the server as it is."""
+    scope.chunks = 1
+    close_reporting(scope)
+
+
 def _hook_file_close(body: Iterable[bytes], scope: Scope) -> Iterable[bytes]:
+    scope.chunks = 1
     closer = _FileCloser(body, scope)
     try:
         body.close = closer  # type: ignore[attr-defined]

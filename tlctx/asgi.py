@@ -34,6 +34,8 @@ _KEY = "tlctx.scopes"
 _LABELS = {"http": ("method", "path"), "websocket": ("type", "path")}
 """For each type of request the keys of what names it in messages: "GET /notes", "websocket /chat"."""
 
+_PIECES = {"http.response.body", "http.response.pathsend", "http.response.zerocopysend", "websocket.send"}
+
 
 class ContextMiddleware:
     """Gives each request of an ASGI application a scope of `ctx`, and ends it with the request, whatever happens.
@@ -136,6 +138,7 @@ async def _receive(scope: Scope, receive: Receive) -> Message:
 
 def _send(scope: Scope, send: Send, message: Message) -> Awaitable[None]:
     """The server's `send`. Where the request has called `close_early`, the scope ends before the answer begins."""
+    scope.chunks += message["type"] in _PIECES
     if message["type"] == "http.response.start":
         return _close_and_send(scope, send, message) if scope.closes_early else send(message)
     return send(message) if message.get("more_body") else _send_detached(scope, send, message)

@@ -31,6 +31,7 @@ from tlctx._core.observers import Observer, add_observer, remove_observer
 from tlctx._core.propagation import copy_variables, propagate, put_back, take_off
 from tlctx._core.reports import Count, close_after, close_reporting, report_failed_teardown
 from tlctx._core.scope import Scope, open_scopes
+from tlctx._core.stacks import is_running, stack_of
 
 __all__ = [
     "Count",
@@ -49,11 +50,13 @@ __all__ = [
     "copy_variables",
     "declared_names",
     "explanations",
+    "is_running",
     "not_copied_names",
     "open_scopes",
     "propagate",
     "put_back",
     "remove_observer",
     "report_failed_teardown",
+    "stack_of",
     "take_off",
 ]

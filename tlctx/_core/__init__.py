@@ -24,6 +24,7 @@ In reading order; each module imports only those above it, and the standard libr
     reports          log lines and counters of requests that did not end as they should
     unleft           scopes that were entered by hand and never left
     scope            Scope: one request's life
+    stacks           where code of a request stands now
     copying          what a copy of a request begins with
     early            requests that end before their answer goes out
     annotations      what a class annotates, read without evaluating it

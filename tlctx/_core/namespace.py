@@ -30,6 +30,7 @@ __all__ = [
     "StrictNamespace",
     "ended_namespace",
     "nearest_open",
+    "reveal",
 ]
 
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
@@ -228,3 +229,10 @@ def nearest_open(namespace: Namespace | None) -> Namespace | None:
     while namespace is not None and namespace.scope is not None and namespace.scope.ended:
         namespace = namespace.scope._displaced
     return namespace
+
+
+def reveal(scope: Any, displaced: Namespace) -> Namespace | None:
+    """What becomes the thread's dict where `scope` is unbound that has displaced `displaced`."""
+    if displaced is scope._below:
+        scope._below = None
+    return nearest_open(displaced)

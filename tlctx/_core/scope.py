@@ -69,7 +69,9 @@ class Scope(ScopeBase):
     Attributes: `context`, the RequestContext it is for; `source`, the request's object, a WSGI environ for example, or
     None, as it is after the end; `serial`, a number no other scope of this process ever has; `started`, in seconds on
     the clock of `time.monotonic`; `thread`, the id of the thread it was last bound to, 0 before that; `namespace`, the
-    values; `ended`, whether its teardown has run and its values are gone.
+    values; `ended`, whether its teardown has run and its values are gone; `chunks`, the pieces of the body that the
+    server took so far. One that goes to the server as it is, a list or a file, is one piece, taken when it is
+    returned. Under ASGI each message that has a part of the answer is one.
     """
 
     __slots__ = ()
@@ -239,6 +241,7 @@ class Scope(ScopeBase):
 
     def detach(self) -> None:
         """Undo `attach`, in any order."""
+        self._attached = False
         take_off(self)
 
     def _attach(self) -> None:

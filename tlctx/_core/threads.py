@@ -45,6 +45,7 @@ __all__ = [
     "ThreadStorage",
     "current_record",
     "next_serial",
+    "record_of",
     "storage",
     "thread_name",
 ]
@@ -67,10 +68,11 @@ class ThreadRecord:
     """What we know of one thread; it goes when the thread ends.
 
     Attributes: `ident`, the thread's id; `thread`, its Thread or what stands in for it; `key`, the `id()` of that;
-    `ref`, a weak reference to it; `locals`, weak references to the maps that have, or had, an entry of it, by serial.
+    `ref`, a weak reference to it; `locals`, weak references to the maps that have, or had, an entry of it, by serial;
+    `greenlet`, a weak reference to the greenlet that counts as this thread, or None.
     """
 
-    __slots__ = ("__weakref__", "ident", "key", "locals", "ref", "thread")
+    __slots__ = ("__weakref__", "greenlet", "ident", "key", "locals", "ref", "thread")
 
     def __init__(self, ident: int, thread: threading.Thread | ForeignThread) -> None:
         self.ident = ident
@@ -78,6 +80,7 @@ class ThreadRecord:
         self.key = id(thread)
         self.ref: ref[Any] = ref(thread)
         self.locals: dict[int, ref[Impl]] = {}
+        self.greenlet: ref[Any] | None = None
 
     def register(self, impl: Impl) -> None:
         """Have `impl` forget this thread when it ends, and this thread forget `impl` when that goes."""
@@ -176,6 +179,9 @@ def _begin_record() -> ThreadRecord:
         thread = ForeignThread(ident)
     record = storage.here.record = ThreadRecord(ident, thread)
     storage.here.identity = record.key, record.ref
+    getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
+    if getcurrent is not None and type(storage.here).__module__ != "_thread":  # gevent or eventlet has patched it
+        record.greenlet = ref(getcurrent())
     before = _latest.get(ident, _nothing)()
     _latest[ident] = ref(record)
     if before is not None:
@@ -201,3 +207,9 @@ def current_record() -> ThreadRecord:
 def thread_name() -> str:
     """The running thread's name, found without making a dummy Thread for it."""
     return current_record().thread.name
+
+
+def record_of(ident: int) -> ThreadRecord | None:
+    """The record of the running thread that has this id, if it has one."""
+    record = _latest.get(ident)
+    return None if record is None else record()

@@ -5,6 +5,6 @@ app.wsgi_app = inspector.mount(app.wsgi_app, "/requests")       # Flask, after T
 """
 
 from tlctx.inspector._inspector import Inspector
-from tlctx.inspector._model import BOUNDS, FinishedRequest, OpenRequest, Process, RouteTimes, Thread, View
+from tlctx.inspector._model import BOUNDS, FinishedRequest, Frame, OpenRequest, Process, RouteTimes, Thread, View
 
-__all__ = ["BOUNDS", "FinishedRequest", "Inspector", "OpenRequest", "Process", "RouteTimes", "Thread", "View"]
+__all__ = ["BOUNDS", "FinishedRequest", "Frame", "Inspector", "OpenRequest", "Process", "RouteTimes", "Thread", "View"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, quote
+
+from tlctx.inspector._texts import shown
+from tlctx.inspector._wire import to_json
 
 if TYPE_CHECKING:
     from tlctx.inspector._inspector import Inspector
@@ -51,7 +53,7 @@ def _plain(status: str, *headers: tuple[str, str]) -> Answer:
 
 
 def _json(status: str, content: Any) -> Answer:
-    return _answer(status, "application/json", json.dumps(content, default=vars, allow_nan=False).encode())
+    return _answer(status, "application/json", to_json(content))
 
 
 def unauthorized() -> Answer:
@@ -82,7 +84,12 @@ def _stack(inspector: Inspector, query: str) -> Answer:
         which = parse_qs(query, max_num_fields=5).get("id", [""])[0]
     except ValueError:
         which = ""
-    frames = inspector.stack(which)
+    try:
+        frames = inspector.stack(which)
+    except TimeoutError as error:
+        return _json(
+            "503 Service Unavailable", {"id": which, "frames": [], "ended": False, "trouble": shown(str(error))}
+        )
     if frames is None:
         return _json("404 Not Found", {"id": which[:200], "frames": [], "ended": True})
     return _json("200 OK", {"id": which, "frames": frames, "ended": False})

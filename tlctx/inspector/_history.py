@@ -9,16 +9,22 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from tlctx.inspector._model import BOUNDS, FinishedRequest, RouteTimes, Thread
-from tlctx.inspector._source import readable, route_name
+from tlctx.inspector._source import Words, method_of, path_of, route_name
 from tlctx.inspector._texts import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tlctx.lowlevel import Scope
 
-__all__ = ["History", "thread_of"]
+    Ended = tuple[float, Scope, Words | None, str | None, str | None]
+    """A request that is over: when it ended, its scope, what its source said, its route, and its error's type."""
 
-_RECENT, _RECENT_SECONDS = 400, 120.0
-_SLOWEST, _FAILED, _SECONDS = 20, 50, 300.0
+__all__ = ["FAILED", "RECENT", "SLOWEST", "History", "thread_of"]
+
+RECENT, FAILED, SLOWEST = 400, 50, 20
+"""How many of each are kept."""
+_RECENT_SECONDS, _SECONDS = 120.0, 300.0
 _PERIOD = 30.0
 _ROUTES = 200
 _OTHERS = "other routes"
@@ -29,43 +35,40 @@ class History:
 
     def __init__(self) -> None:
         self.finished = self.failures = 0
-        self._recent: deque[tuple[Any, ...]] = deque(maxlen=_RECENT)
-        self._failed: deque[tuple[Any, ...]] = deque(maxlen=_FAILED)
-        self._slowest: deque[tuple[float, list[tuple[Any, ...]]]] = deque(maxlen=int(_SECONDS / _PERIOD) + 1)
-        self._routes: dict[tuple[str | None, str | None], RouteTimes] = {}
+        self.dropped: deque[int] = deque(maxlen=FAILED)
+        self._recent: deque[Ended] = deque(maxlen=RECENT)
+        self._failed: deque[Ended] = deque(maxlen=FAILED)
+        self._slowest: deque[tuple[float, _Slowest]] = deque(maxlen=int(_SECONDS / _PERIOD) + 1)
+        self._routes: dict[tuple[Any, str | None], RouteTimes] = {}
         self._named: dict[str, RouteTimes] = {}
 
-    def add(
-        self, scope: Scope, ended: float, method: str | None, path: str | None, route: str | None, error: str | None
-    ) -> None:
-        """Take in a request that has ended."""
-        duration = ended - scope.started
-        entry = scope, ended, method, path, route, error
-        self.finished += 1
-        self._recent.append(entry)
-        times = self._routes.get((method, route)) or self._times_of(method, route)
-        times.count += 1
-        times.seconds += duration
-        times.buckets[bisect_left(BOUNDS, duration)] += 1
-        if error is not None:
-            self.failures += 1
-            times.failed += 1
-            self._failed.append(entry)
-        self._add_if_slow(ended, duration, entry)
+    def add(self, batch: list[Ended]) -> None:
+        """Take in requests that have ended."""
+        self.finished += len(batch)
+        self._recent += batch[-RECENT:]
+        routes, slowest = self._routes, self._slowest_until(batch[-1][0]) if batch else _Slowest()
+        limit = slowest.limit
+        for entry in batch:
+            ended, scope, words, route, error = entry
+            duration = ended - scope.started
+            method = words and words[0]
+            times = routes.get((method, route)) or self._times_of(method, route)
+            times.count += 1
+            times.seconds += duration
+            times.buckets[bisect_left(BOUNDS, duration)] += 1
+            if error is not None or scope.serial in self.dropped:
+                self.failures += 1
+                times.failed += 1
+                self._failed.append(entry if error is not None else (*entry[:4], "dropped body"))
+            if duration > limit:
+                limit = slowest.add(duration, entry)
 
-    def _add_if_slow(self, ended: float, duration: float, entry: tuple[Any, ...]) -> None:
-        if not self._slowest or ended - self._slowest[-1][0] > _PERIOD:
-            self._slowest.append((ended, []))
-        slowest = self._slowest[-1][1]
-        if len(slowest) < _SLOWEST:
-            slowest.append(entry)
-        elif duration > (first := slowest[0])[1] - first[0].started:
-            slowest[0] = entry
-        else:
-            return
-        slowest.sort(key=_duration)
+    def _slowest_until(self, now: float) -> _Slowest:
+        if not self._slowest or now - self._slowest[-1][0] > _PERIOD:
+            self._slowest.append((now, _Slowest()))
+        return self._slowest[-1][1]
 
-    def _times_of(self, method: str | None, route: str | None) -> RouteTimes:
+    def _times_of(self, method: Any, route: str | None) -> RouteTimes:
         name = route_name(method, route)
         if name not in self._named and len(self._named) >= _ROUTES:
             name = _OTHERS
@@ -84,33 +87,50 @@ class History:
 
     def slowest(self, process: str) -> list[FinishedRequest]:
         """The slowest first."""
-        entries = [entry for _, entries in self._slowest.copy() for entry in tuple(entries)]
-        return sorted(_finished(process, entries, _SECONDS), key=lambda each: -each.duration)[:_SLOWEST]
+        entries = [entry for _, slowest in self._slowest.copy() for entry in slowest.entries.copy()]
+        return sorted(_finished(process, entries, _SECONDS), key=lambda each: -each.duration)[:SLOWEST]
 
     def routes(self) -> list[RouteTimes]:
-        """How long each route took, since the process began."""
+        """How long each route took, since the process began; those that took most come first."""
         return sorted(self._named.copy().values(), key=lambda times: -times.seconds)
 
 
-def _duration(entry: tuple[Any, ...]) -> float:
-    duration: float = entry[1] - entry[0].started
-    return duration
+class _Slowest:
+    """The slowest requests of a while."""
+
+    __slots__ = ("entries", "limit")
+
+    def __init__(self) -> None:
+        self.entries: list[Ended] = []
+        self.limit = -1.0  # what takes no longer is none of them
+
+    def add(self, duration: float, entry: Ended) -> float:
+        """Take it in. Returns the limit for the next one."""
+        entries = sorted([*self.entries, entry], key=_duration, reverse=True)[:SLOWEST]
+        if len(entries) == SLOWEST:
+            self.limit = _duration(entries[-1])
+        self.entries = entries
+        return self.limit
 
 
-def _finished(process: str, entries: Any, seconds: float) -> list[FinishedRequest]:
+def _duration(entry: Ended) -> float:
+    return entry[0] - entry[1].started
+
+
+def _finished(process: str, entries: Iterable[Ended], seconds: float) -> list[FinishedRequest]:
     now, clock = monotonic(), time()
-    return [_request(process, *entry, clock - now) for entry in entries if now - entry[1] <= seconds]
+    return [_request(process, *entry, clock - now) for entry in entries if now - entry[0] <= seconds]
 
 
 def _request(
-    process: str, scope: Scope, ended: float, method: Any, path: Any, route: Any, error: Any, offset: float
+    process: str, ended: float, scope: Scope, words: Words | None, route: str | None, error: str | None, offset: float
 ) -> FinishedRequest:
     return FinishedRequest(
         id=f"{process}:{scope.serial}",
         process=process,
         serial=scope.serial,
-        method=None if method is None else shown(method, 40),
-        path=None if path is None else readable(path),
+        method=method_of(words),
+        path=path_of(words),
         label=scope.label or str(scope),
         route=None if route is None else shown(route, 200),
         thread=thread_of(scope.thread),

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
-from itertools import islice
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from tlctx import counters
 from tlctx._routes import route_of
-from tlctx.inspector import _lowlevel
 from tlctx.inspector._history import thread_of
-from tlctx.inspector._model import OpenRequest, Process, View
-from tlctx.inspector._source import method_and_path, readable, trace_id
+from tlctx.inspector._model import Frame, OpenRequest, Process, View
+from tlctx.inspector._source import method_of, path_of, trace_id, words_of
 from tlctx.inspector._texts import shown
 from tlctx.inspector._values import names_and_values
+from tlctx.lowlevel import is_running, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -23,42 +22,45 @@ if TYPE_CHECKING:
     from tlctx.inspector._recorder import Recorder
     from tlctx.lowlevel import Scope
 
-__all__ = ["MOST_OPEN", "describe", "look", "process_id", "stack"]
+__all__ = ["MOST_FRAMES", "MOST_OPEN", "describe", "host_and_pid", "look", "process_id", "stack"]
 
 MOST_OPEN = 500
 """Open requests that are listed."""
+MOST_FRAMES = 200
+
+
+def host_and_pid() -> tuple[str, int]:
+    """What names this process among those of all machines."""
+    return shown(socket.gethostname(), 100), os.getpid()
 
 
 def process_id() -> str:
-    """What names this process among those of all machines."""
-    return f"{shown(socket.gethostname(), 100)}:{os.getpid()}"
+    """The same as one text."""
+    host, pid = host_and_pid()
+    return f"{host}:{pid}"
 
 
-def look(recorder: Recorder, show: Collection[str]) -> View:
-    """What this process serves now, and has served."""
+def look(recorder: Recorder, show: Collection[str], *, history: bool = True) -> View:
+    """What this process serves now, and with `history` what it has served."""
     recorder.catch_up()
-    process, history = process_id(), recorder.history
+    process, past = process_id(), recorder.history
     entries = [(scope, source) for found, source in recorder.open.copy().values() if (scope := found()) is not None]
-    requests = list(islice(describe(process, entries, show), MOST_OPEN))
-    return View(
-        taken=time(),
-        processes=[_process(process, recorder, len(entries))],
-        open=requests,
-        recent=history.recent(process),
-        slowest=history.slowest(process),
-        failed=history.failed(process),
-        routes=history.routes(),
-        truncated=len(entries) - len(requests),
-    )
+    requests = list(describe(process, entries[:MOST_OPEN], show))
+    view = View(time(), processes=[_process(recorder, len(entries))], open=requests)
+    view.truncated = len(entries) - len(requests)
+    if history:
+        view.recent, view.slowest, view.failed = past.recent(process), past.slowest(process), past.failed(process)
+        view.routes = past.routes()
+    return view
 
 
-def _process(process: str, recorder: Recorder, still_open: int) -> Process:
-    host, _, pid = process.rpartition(":")
+def _process(recorder: Recorder, still_open: int) -> Process:
+    host, pid = host_and_pid()
     counts, history = counters(), recorder.history
     return Process(
-        id=process,
+        id=f"{host}:{pid}",
         host=host,
-        pid=int(pid),
+        pid=pid,
         seen=0.0,
         reached=True,
         open=still_open,
@@ -73,40 +75,35 @@ def describe(process: str, entries: Iterable[tuple[Scope, Any]], show: Collectio
     """Each scope, and its source, as a request."""
     offset = time() - monotonic()
     for scope, source in entries:
-        method, path = method_and_path(source)
-        route = route_of(source)
+        words, route = words_of(source), route_of(source)
         fields, values = names_and_values(scope, show)
         yield OpenRequest(
             id=f"{process}:{scope.serial}",
             process=process,
             serial=scope.serial,
-            method=None if method is None else shown(method, 40),
-            path=None if path is None else readable(path),
+            method=method_of(words),
+            path=path_of(words),
             label=scope.label or str(scope),
             route=None if route is None else shown(route, 200),
             thread=thread_of(scope.thread),
             began=scope.started + offset,
             age=scope.age,
-            state="running" if _lowlevel.is_running(scope) else "waiting",
-            chunks=getattr(scope, "chunks", 0),
+            state="running" if is_running(scope) else "waiting",
+            chunks=scope.chunks,
             fields=fields,
             values=values,
             trace=trace_id(source),
         )
 
 
-def stack(recorder: Recorder, serial: int) -> list[dict[str, Any]] | None:
+def stack(recorder: Recorder, serial: int) -> list[Frame] | None:
     """Where the code of the request stands, outermost first; None if it is over."""
     entry = recorder.open.get(serial)
     scope = None if entry is None else entry[0]()
     if scope is None or scope.ended:
         return None
+    frames = stack_of(scope)[-MOST_FRAMES:]
     return [
-        {
-            "file": shown(frame.filename),
-            "line": frame.lineno or 0,
-            "function": shown(frame.name, 200),
-            "code": shown(frame.line or "", 300),
-        }
-        for frame in _lowlevel.stack_of(scope)[-100:]
+        Frame(shown(frame.filename), frame.lineno or 0, shown(frame.name, 200), shown(frame.line or "", 300))
+        for frame in frames
     ]

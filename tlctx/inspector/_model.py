@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["BOUNDS", "FinishedRequest", "OpenRequest", "Process", "RouteTimes", "Thread", "View"]
+__all__ = ["BOUNDS", "FinishedRequest", "Frame", "OpenRequest", "Process", "RouteTimes", "Thread", "View"]
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Seconds: the upper bounds of a histogram's buckets. A last bucket has what took longer."""
@@ -16,6 +16,16 @@ class Thread:
 
     id: int
     name: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A place in the code: `function`, in `line` of `file`, whose text is `code`."""
+
+    file: str
+    line: int
+    function: str
+    code: str
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The observer: which requests are open, and what became of the others.
 
-It runs between the lines of each request, so it does as little as possible, and takes no lock: what it changes, it
-changes by one step of a dict or a deque. What has ended is looked at later, some requests at once.
+It runs between the lines of each request, so it does as little as it can, and takes no lock: whatever it changes, it
+changes by one step of a dict or a deque. What has ended is looked at later, many requests at once.
 """
 
 from __future__ import annotations
@@ -13,32 +13,46 @@ from weakref import ref
 
 from tlctx._routes import route_of
 from tlctx.inspector._history import History
-from tlctx.inspector._source import method_and_path
+from tlctx.inspector._source import words_of
 from tlctx.lowlevel import Observer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tlctx import RequestContext
+    from tlctx.inspector._history import Ended
     from tlctx.lowlevel import Scope
 
 __all__ = ["Recorder"]
 
-_AT_ONCE = 64
+_AT_ONCE = 128
 _MOST_WAITING = 10_000
 
 
 class Recorder(Observer):
-    """Records the requests of one context in this process."""
+    """Records the requests of one context in this process. With the first one it calls `start`."""
 
-    def __init__(self, context: RequestContext) -> None:
+    def __init__(self, context: RequestContext, start: Callable[[], None]) -> None:
         self.context = context
-        self.open: dict[int, tuple[ref[Scope], Any]] = {}
+        self._start = start
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was observed."""
+        self._started = False
         self.history = History()
-        self._waiting: deque[Any] = deque(maxlen=_MOST_WAITING)
+        # By serial a reference to the scope, weak because what nobody leaves is closed when it is collected; and its
+        # source, which it has let go of when we are told of its end.
+        self.open: dict[int, tuple[ref[Scope], Any]] = {}
+        self._ended: deque[Ended] = deque(maxlen=_MOST_WAITING)
         self._turn = deque([None])  # whoever has what is in it may change the history
 
     def begin(self, scope: Scope) -> None:
-        """Note that it is open. Weakly: a scope that nobody leaves is closed when it is collected."""
+        """Note that it is open."""
         if scope.context is self.context:
+            if not self._started:
+                self._started = True
+                self._start()
             self.open[scope.serial] = ref(scope), scope.source
 
     def end(self, scope: Scope, error: BaseException | None) -> None:
@@ -46,28 +60,33 @@ class Recorder(Observer):
         entry = self.open.pop(scope.serial, None)
         if entry is None:
             return
-        source = entry[1]
-        waiting = self._waiting
-        waiting.append((scope, monotonic(), *method_and_path(source), route_of(source), error and type(error).__name__))
-        if len(waiting) >= _AT_ONCE:
+        source, ended = entry[1], self._ended
+        what = None if error is None else type(error).__name__
+        ended.append((monotonic(), scope, words_of(source), route_of(source), what))
+        if len(ended) >= _AT_ONCE:
             self.catch_up()
 
-    def forget(self, scopes: Any) -> None:
+    def drop(self, scope: Scope) -> None:
+        """Note that its body was dropped: `end` follows, with no error."""
+        if scope.serial in self.open:
+            self.history.dropped.append(scope.serial)
+
+    def forget(self, scopes: Iterable[Scope]) -> None:
         """Leave out these scopes: they are of a request for the view itself."""
         for scope in scopes:
             self.open.pop(scope.serial, None)
 
     def catch_up(self) -> None:
         """Take into the history what has ended, unless another thread does so just now."""
+        batch: list[Ended] = []
         try:
             turn = self._turn.pop()
         except IndexError:
             return
         try:
             while True:
-                self.history.add(*self._waiting.popleft())
+                batch.append(self._ended.popleft())
         except IndexError:
-            pass
+            self.history.add(batch)
         finally:
             self._turn.append(turn)
-

@@ -112,6 +112,9 @@ bind(scopeobject *self, PyObject **displaced)
         return -1;
     }
     self->in_loop = (flows & EVENT_LOOP) != 0;
+    if (*displaced != NULL && self->below == NULL) {
+        self->below = Py_NewRef(*displaced);
+    }
     Py_XSETREF(self->thread, ident);
     Py_DECREF(namespace);
     return 0;
@@ -134,6 +137,9 @@ put_back(scopeobject *self, PyObject *displaced, PyObject **left)
                          short_name(Py_TYPE(below)));
             Py_DECREF(below);
             return -1;
+        }
+        if (displaced == self->below) {
+            Py_CLEAR(self->below);
         }
     }
     PyObject *error = NULL;

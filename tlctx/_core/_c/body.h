@@ -164,8 +164,12 @@ iterator_iternext(iteratorobject *self)
     if (Py_EnterRecursiveCall(" in next() of a body")) {
         return NULL;
     }
+    int counts = self->scope != NULL && is_open(self->scope);
     PyObject *item = iterator_run_in_scope(self, next_of, self->iterator);
     Py_LeaveRecursiveCall();
+    if (item != NULL && counts && self->scope != NULL) {
+        self->scope->chunks++;
+    }
     if (item == NULL && (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_StopIteration))) {
         (self->owner == NULL ? self : (iteratorobject *)self->owner)->exhausted = 1;
     }

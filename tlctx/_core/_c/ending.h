@@ -34,7 +34,7 @@ static int
 scope_release(scopeobject *self, PyObject *error)
 {
     state *st = self->impl->st;
-    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume, self->made};
+    PyObject *kept[] = {self->namespace, self->source, self->values, self->error, self->resume, self->made, self->below};
     if (!is_open(self)) {
         return 0;
     }
@@ -44,7 +44,7 @@ scope_release(scopeobject *self, PyObject *error)
     self->source = Py_NewRef(Py_None);
     self->closer = NULL;
     self->values = Py_NewRef(st->no_values);
-    self->error = self->resume = self->made = NULL;
+    self->error = self->resume = self->made = self->below = NULL;
     int result = end_namespace(st, kept[0]);
     for (size_t i = 1; i < sizeof(kept) / sizeof(*kept); i++) { /* their finalizers may run code, when it is over */
         Py_XDECREF(kept[i]);

@@ -5,6 +5,9 @@ static PyObject *
 wrap_result(scopeobject *self, PyObject *result, PyObject *wrap, PyObject *note)
 {
     int no_code_left = result == Py_None || PyList_CheckExact(result) || self->closes_early;
+    if (no_code_left) {
+        self->chunks = 1;
+    }
     int closed = no_code_left ? close_if_idle(self) : 0;
     if (closed <= 0) {
         PyObject *arguments[] = {result, (PyObject *)self, note};

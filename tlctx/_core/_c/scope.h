@@ -105,7 +105,7 @@ scope_vectorcall(PyObject *type, PyObject *const *args, size_t nargsf, PyObject 
 
 #define SCOPE_OBJECTS(each) \
     each(impl) each(context) each(source) each(label) each(namespace) each(resume) each(displaced) each(error) \
-    each(values) each(parts) each(thread) each(closer) each(made)
+    each(values) each(parts) each(thread) each(closer) each(made) each(below)
 
 static int
 scope_traverse(scopeobject *self, visitproc visit, void *arg)
@@ -192,36 +192,31 @@ scope_get_started(scopeobject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble((double)self->started * 1e-9);
 }
 
+/* What is in `place`, or `fresh`, which is stolen, where there is nothing: making it may have run code that asks too. */
+static PyObject *
+first_in(PyObject **place, PyObject *fresh)
+{
+    if (*place == NULL) {
+        *place = fresh;
+    }
+    else {
+        Py_XDECREF(fresh);
+    }
+    return Py_XNewRef(*place);
+}
+
 /* The list of the teardown's parts, made when it is first asked for. */
 static PyObject *
 scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
 {
-    if (self->parts == NULL) {
-        PyObject *made = PyList_New(0); /* which may run code that asks too */
-        if (made == NULL || self->parts != NULL) {
-            Py_XDECREF(made);
-        }
-        else {
-            self->parts = made;
-        }
-    }
-    return Py_XNewRef(self->parts);
+    return first_in(&self->parts, self->parts == NULL ? PyList_New(0) : NULL);
 }
 
 /* What per_request methods have made: a dict, made when it is first asked for. */
 static PyObject *
 scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
 {
-    if (self->made == NULL) {
-        PyObject *made = PyDict_New(); /* as above */
-        if (made == NULL || self->made != NULL) {
-            Py_XDECREF(made);
-        }
-        else {
-            self->made = made;
-        }
-    }
-    return Py_XNewRef(self->made);
+    return first_in(&self->made, self->made == NULL ? PyDict_New() : NULL);
 }
 
 static PyMethodDef scope_methods[] = {
@@ -257,8 +252,10 @@ static PyMemberDef scope_members[] = {
     {"source", T_OBJECT, offsetof(scopeobject, source), READONLY, NULL},
     {"namespace", T_OBJECT, offsetof(scopeobject, namespace), READONLY, NULL},
     {"serial", T_ULONGLONG, offsetof(scopeobject, serial), READONLY, NULL},
+    {"chunks", T_ULONGLONG, offsetof(scopeobject, chunks), 0, NULL},
     {"thread", T_OBJECT_EX, offsetof(scopeobject, thread), 0, NULL},
     {"closes_early", T_BOOL, offsetof(scopeobject, closes_early), 0, NULL},
+    {"_below", T_OBJECT, offsetof(scopeobject, below), READONLY, NULL},
     {"_by_generator", T_BOOL, offsetof(scopeobject, by_generator), READONLY, NULL},
     {"_attached", T_BOOL, offsetof(scopeobject, attached), 0, NULL},
     {"_displaced", T_OBJECT, offsetof(scopeobject, displaced), 0, NULL},

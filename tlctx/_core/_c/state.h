@@ -151,7 +151,9 @@ typedef struct {
     PyObject *context, *source, *label, *namespace, *resume, *displaced, *error, *values, *parts, *thread;
     PyObject *made;               /* what per_request methods have made, a dict, or NULL */
     PyObject *closer;             /* the frame of the call that closes it, or NULL */
+    PyObject *below;              /* the dict that binding displaced, while it is bound where there was one, or NULL */
     unsigned long long serial;
+    unsigned long long chunks;    /* of the body that the server took */
     int64_t started;              /* nanoseconds */
     char in_loop, attached;
     char by_generator;            /* a generator entered it, which may leave it in another request */

@@ -72,7 +72,9 @@ class ScopedIterator:
         try:
             try:
                 displaced = scope.bind()
-                return next(self._iterator)
+                chunk = next(self._iterator)
+                scope.chunks += 1
+                return chunk
             except StopIteration:
                 (self if self._owner is None else self._owner)._exhausted = True
                 raise
@@ -91,6 +93,7 @@ class ScopedIterator:
             if displaced is not NOT_BOUND:
                 scope.restore(displaced)
                 self._close_failed(scope._error or error)
+            chunk = None  # so that no traceback shows it
             raise
 
     def close(self) -> None:

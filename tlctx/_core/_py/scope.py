@@ -24,7 +24,7 @@ from tlctx._core import observers
 from tlctx._core._py.ending import claim_end
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
-from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open
+from tlctx._core.namespace import ATTACHED, ENDED, NO_VALUES, NOT_BOUND, EndedNamespace, Namespace, nearest_open, reveal
 from tlctx._core.teardown import unfinished
 from tlctx._core.threads import current_record, storage
 
@@ -50,9 +50,9 @@ class ScopeBase:
     """One request's namespace, and its way onto a thread and off it. `Scope` adds what happens at the end."""
 
     __slots__ = (
-        "__weakref__", "_attached", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop", "_label",
-        "_made", "_parts", "_resume", "_values", "closes_early", "context", "namespace", "serial", "source", "started",
-        "thread",
+        "__weakref__", "_attached", "_below", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop",
+        "_label", "_made", "_parts", "_resume", "_values", "chunks", "closes_early", "context", "namespace", "serial",
+        "source", "started", "thread",
     )  # fmt: skip
 
     def __init__(
@@ -65,9 +65,8 @@ class ScopeBase:
         """
         self.context: Any = context
         self._impl: Any = _impl_of(context)
-        self.serial = _next_serial()
-        self.started = monotonic()
-        self.thread, self.source = 0, source
+        self.serial, self.started = _next_serial(), monotonic()
+        self.thread, self.source, self.chunks = 0, source, 0
         if type(label) is tuple and len(label) == 2:
             self._label = source.get(label[0]), source.get(label[1])
         else:
@@ -86,9 +85,9 @@ class ScopeBase:
         self._closer: FrameType | None = None  # the call that closes it
         self._error: BaseException | None = None
         self._displaced: Namespace | None = None  # by entering
-        self._by_generator = False  # whether a generator entered it, which may leave it in another request
-        self._attached = False  # whether entering attached it to the context variable, in a coroutine
-        self.closes_early = self._in_loop = False  # the latter: whether code that an event loop runs has bound it
+        self._below: Namespace | None = None  # what binding displaced, while it is bound
+        self.closes_early = self._by_generator = False  # whether a generator entered it, which may leave it elsewhere
+        self._attached = self._in_loop = False  # to the context variable; whether code that an event loop runs bound it
 
     _claim_end = claim_end
 
@@ -132,6 +131,7 @@ class ScopeBase:
 
     def _displace(self, record: ThreadRecord, namespace: Namespace) -> Namespace | None:
         displaced: Namespace | None = self._impl.dict_of(record)
+        self._below = displaced if self._below is None else self._below
         try:
             self._impl.swap_dict_of(record, namespace)
             return displaced
@@ -152,7 +152,7 @@ class ScopeBase:
         if displaced is ATTACHED:
             self._detach()
             return
-        below = None if displaced is None else nearest_open(displaced)
+        below = None if displaced is None else reveal(self, displaced)
         try:
             record = storage.here.record if threading.local is storage.kind else current_record()
             if below is None:
@@ -174,7 +174,7 @@ class ScopeBase:
         if displaced is ATTACHED:
             self._detach()
         else:
-            self._impl.swap_dict(None if displaced is None else nearest_open(displaced))
+            self._impl.swap_dict(None if displaced is None else reveal(self, displaced))
 
     def run(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Return what `function(*args, **kwargs)` returns, which is called with the scope bound.
@@ -198,17 +198,18 @@ class ScopeBase:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
         After a list, or None, or where it closes early, no code of the request is left to run: a scope without a
-        teardown is closed at once.
-        Anything else is replaced by what `wrap(result, scope, note)` returns. If the call raises,
-        `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
+        teardown is closed at once. Anything else is replaced by what `wrap(result, scope, note)` returns.
+        If the call raises, `on_error(error, scope)` is called, which has to close the scope; again if it could not.
         """
         displaced = NOT_BOUND
         try:
             try:
                 displaced = self.bind()
                 result = function(*args)
-                if (result is None or type(result) is list or self.closes_early) and self.close_if_idle():
-                    return result
+                if result is None or type(result) is list or self.closes_early:
+                    self.chunks = 1
+                    if self.close_if_idle():
+                        return result
                 result = wrap(result, self, note)
                 return result  # noqa: RET504  # the name keeps it until the scope has ended, if `unbind` is struck
             except BaseException as error:
@@ -272,8 +273,8 @@ class ScopeBase:
             return
         namespace.__class__, self.namespace = EndedNamespace, ENDED
         # Their finalizers may run code, when it is over.
-        kept = (self._resume, self._error, self._values, self.source, self._made)
-        self.source = self._closer = self._error = self._resume = None
+        kept = (self._resume, self._error, self._values, self.source, self._made, self._below)
+        self.source = self._closer = self._error = self._resume = self._below = None
         self._values = self._made = NO_VALUES
         _clear(namespace)
         del kept
