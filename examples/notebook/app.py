@@ -11,7 +11,7 @@ import notebook.stamping  # noqa: F401 (from here on it listens)
 from notebook import commands, csrf, database, errors, jobs
 from notebook.api import api
 from notebook.auth import auth
-from notebook.config import INSTANCE, kept_secret, settings
+from notebook.config import INSTANCE, inspector_token, kept_secret, settings
 from notebook.context import ctx
 from notebook.two_users import two_users
 from notebook.views import views
@@ -59,8 +59,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 def _mount_inspector(app: Flask) -> None:
     """Show what is served right now, under /requests/, to whoever has the token."""
-    token = app.config["INSPECTOR_TOKEN"] or kept_secret(INSTANCE / "inspector_token")
-    app.wsgi_app = Inspector(ctx, token, show=["user_name"]).mount(app.wsgi_app, LIVE_VIEW)  # type: ignore[method-assign]
+    token = str(app.config["INSPECTOR_TOKEN"] or inspector_token())
+    app.extensions["notebook.inspector"] = inspector = Inspector(ctx, token, show=["user_name"])
+    app.wsgi_app = inspector.mount(app.wsgi_app, LIVE_VIEW)  # type: ignore[method-assign]
     app.jinja_env.globals["live_view"] = f"{LIVE_VIEW}/"
 
 

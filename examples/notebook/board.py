@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Board", "board"]
 
+LENGTH = 250
 SHOWN_SECONDS = 0.6
 """Of the threads' work the beginning is drawn: all of it would be too fine to see."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A request: where its bar begins and how long it is, in parts of a hundred."""
+    """A request: where its bar begins on a line of the length `LENGTH`, and how long it is."""
 
     x: float
     width: float
@@ -37,7 +38,7 @@ class Board:
     count: int
     foreign: int
     failed: int
-    of: int = EACH * len(USERS)
+    each: int = EACH
 
 
 def board(variant: Variant, answers: Iterable[Answer]) -> Board:
@@ -45,7 +46,7 @@ def board(variant: Variant, answers: Iterable[Answer]) -> Board:
     own = [answer for answer in answers if answer.variant == variant]
     rows = {user: [answer for answer in own if answer.asked == user] for user in USERS}
     failed = sum(answer.got is None for answer in own)
-    foreign = sum(answer.got not in (None, answer.asked) for answer in own)
+    foreign = sum(answer.is_foreign for answer in own)
     return Board(variant, rows, _lanes(own), len(own), foreign, failed)
 
 
@@ -55,8 +56,8 @@ def _lanes(answers: list[Answer]) -> list[list[Bar]]:
     start = min((answer.began for answer in served), default=0)
     lanes: dict[tuple[int, str], list[Bar]] = {}
     for answer in served:
-        x = (answer.began - start) / SHOWN_SECONDS * 100
-        width = min((answer.ended - answer.began) / SHOWN_SECONDS * 100, 100 - x)
+        x = (answer.began - start) / SHOWN_SECONDS * LENGTH
+        width = min((answer.ended - answer.began) / SHOWN_SECONDS * LENGTH, LENGTH - x)
         if width > 0:
             lanes.setdefault((answer.process, answer.thread), []).append(Bar(round(x, 2), round(width, 2), answer))
     return [lanes[key] for key in sorted(lanes)]

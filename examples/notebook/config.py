@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-__all__ = ["INSTANCE", "kept_secret", "settings"]
+__all__ = ["INSTANCE", "inspector_token", "kept_secret", "settings"]
 
 INSTANCE = Path(__file__).resolve().parent / "instance"
 
@@ -39,3 +39,8 @@ def kept_secret(path: Path) -> str:
             with suppress(FileExistsError):  # another process was first: its secret counts
                 path.hardlink_to(draft.name)
     return path.read_text()
+
+
+def inspector_token() -> str:
+    """The password of the live view, for whoever is not given another."""
+    return kept_secret(INSTANCE / "inspector_token")

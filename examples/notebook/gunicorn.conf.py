@@ -42,3 +42,8 @@ def when_ready(server: Any) -> None:
     token = os.environ.get("NOTEBOOK_INSPECTOR_TOKEN")
     known = "that of NOTEBOOK_INSPECTOR_TOKEN" if token else inspector_token()
     server.log.info("The live view is under /requests/. Any name will do; the password is %s", known)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have the live view show each worker at once, and not just from its first request on."""
+    worker.wsgi.extensions["notebook.inspector"].start()

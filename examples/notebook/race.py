@@ -52,6 +52,11 @@ class Answer:
     began: float = 0
     ended: float = 0
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was somebody else's."""
+        return self.got not in (None, self.asked)
+
 
 def find_race() -> tuple[Race | None, list[Answer]]:
     """The race that runs, or the last one, and its answers so far."""

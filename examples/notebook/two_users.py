@@ -46,13 +46,13 @@ def query_database() -> None:
 @two_users.get("/")
 def show() -> str:
     """The page."""
-    return render_template("two_users.html", **_board(), code=CODE, each=EACH * len(USERS), at_once=AT_ONCE)
+    return render_template("two_users.html", **_boards(), code=CODE, each=EACH * len(USERS), at_once=AT_ONCE)
 
 
-@two_users.get("/board")
-def show_board() -> str:
-    """The part of it that changes while the load runs."""
-    return render_template("_board.html", **_board())
+@two_users.get("/boards")
+def show_boards() -> str:
+    """What of it changes while the load runs."""
+    return render_template("boards.html", **_boards())
 
 
 @two_users.post("/")
@@ -81,9 +81,9 @@ def _timed(view: Any, name: str) -> dict[str, Any]:
     return {"got": got, "process": os.getpid(), "thread": threading.current_thread().name, **times}
 
 
-def _board() -> dict[str, Any]:
+def _boards() -> dict[str, Any]:
     race, answers = find_race()
-    return {"boards": [board(variant, answers) for variant in VARIANTS], "running": is_running(race), "begun": race}
+    return {"boards": [board(variant, answers) for variant in VARIANTS], "running": is_running(race)}
 
 
 def _own_address() -> tuple[str, int]:
