@@ -61,7 +61,7 @@ def _mount_inspector(app: Flask) -> None:
     """Show what is served right now, under /requests/, to whoever has the token."""
     token = str(app.config["INSPECTOR_TOKEN"] or inspector_token())
     app.extensions["notebook.inspector"] = inspector = Inspector(ctx, token, show=["user_name"])
-    app.wsgi_app = inspector.mount(app.wsgi_app, LIVE_VIEW)  # type: ignore[method-assign]
+    app.wsgi_app = inspector.mount(app.wsgi_app, LIVE_VIEW)  # type: ignore[assignment,method-assign]
     app.jinja_env.globals["live_view"] = f"{LIVE_VIEW}/"
 
 

@@ -79,9 +79,7 @@ def start_race(address: tuple[str, int], path_of: Callable[[str, str], str]) -> 
 
     `path_of` has the path to ask for, of a variant and a user.
     """
-    questions = [
-        (variant, user, path_of(variant, user)) for _, variant, user in product(range(EACH), VARIANTS, USERS)
-    ]
+    questions = [(variant, user, path_of(variant, user)) for _, variant, user in product(range(EACH), VARIANTS, USERS)]
     try:
         with sessions.begin() as session:
             session.execute(delete(Race).where(Race.running.is_(None) | (Race.begun_at <= _latest_begin())))
@@ -96,11 +94,11 @@ def _run(race_id: int, address: tuple[str, int], questions: list[tuple[Variant, 
     deadline = time.monotonic() + SECONDS
     with ThreadPoolExecutor(AT_ONCE, "two-users") as pool:
         asked = [pool.submit(_ask, address, *question, deadline) for question in questions]
-        missing = True
-        while missing:
+        running = True
+        while running:
             done, missing = wait(asked, timeout=0.2)
-            answers = [future.result() for future in asked if future in done]
-            _note(race_id, answers, running=bool(missing))
+            running = bool(missing)
+            _note(race_id, [future.result() for future in asked if future in done], running=running)
 
 
 def _note(race_id: int, answers: list[Answer], *, running: bool) -> None:

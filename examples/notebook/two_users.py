@@ -40,7 +40,7 @@ def in_context(name: str) -> str | None:
 
 def query_database() -> None:
     """Wait, as a request does for its data."""
-    time.sleep(random.uniform(0.02, 0.08))  # noqa: S311
+    time.sleep(random.uniform(0.02, 0.08))
 
 
 @two_users.get("/")
@@ -58,7 +58,7 @@ def show_boards() -> str:
 @two_users.post("/")
 def start() -> ResponseReturnValue:
     """Begin the load, unless one runs."""
-    start_race(_own_address(), lambda variant, user: url_for(f".answer_from_{variant}", name=user))
+    start_race(_own_address(), lambda variant, user: url_for(f"two_users.answer_from_{variant}", name=user))
     return redirect(url_for(".show"), 303)
 
 
@@ -89,7 +89,7 @@ def _boards() -> dict[str, Any]:
 def _own_address() -> tuple[str, int]:
     """Where this server listens, which no client has a say in, as it has in `request.host`."""
     host, port = request.environ["SERVER_NAME"], int(request.environ["SERVER_PORT"])
-    return ("127.0.0.1" if host in ("0.0.0.0", "::") else host), port  # noqa: S104
+    return ("127.0.0.1" if host in ("0.0.0.0", "::") else host), port
 
 
 def _shown(function: Any) -> str:
