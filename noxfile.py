@@ -25,6 +25,8 @@ DEBUG = "python3.11d"
 PURE = {"TLCTX_PURE_PYTHON": "1", "TLCTX_REQUIRE_C": ""}
 NOTEBOOK = "servers and not control"
 """Which tests of the notebook need more than the default run: those on PostgreSQL, and many users at once."""
+TWO_AT_ONCE = ("-p", "xdist", "-n", "2", "--dist", "loadfile")
+"""Runs two test files at a time."""
 MORE_SERVERS = "hypercorn or tornado or twisted or uvicorn or bjoern or mod_wsgi or interpreters"
 WARNINGS = "-Wall -Wextra -Wno-unused-parameter -Wno-cast-function-type -Werror"
 
@@ -56,7 +58,7 @@ def quick(session: nox.Session) -> None:
     """Run the unit tests on both implementations: the first thing to do, and to do often."""
     session.install(*group("quick"))
     session.install("--no-build-isolation", "--no-deps", "-e", ".")  # seconds less than with isolation
-    pytest(session, "-q", "tests/unit", env={"CI": ""})  # what is missing is skipped, on CI's machines too
+    pytest(session, "-q", *TWO_AT_ONCE, "tests/unit", env={"CI": ""})  # what is missing is skipped, on CI's machines too
 
 
 @nox.session(python=PYTHONS)

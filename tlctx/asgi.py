@@ -15,11 +15,10 @@ nothing to do but write: the head of the answer, and a part of its body that is 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from functools import partial
 from typing import Any
 
 from tlctx import RequestContext, Scope
-from tlctx.lowlevel import check_context, close_after, close_reporting, put_back, take_off
+from tlctx.lowlevel import DetachedCall, check_context, close_after, close_reporting, take_off
 
 __all__ = ["ContextMiddleware"]
 
@@ -33,8 +32,10 @@ Initialize = Callable[[ASGIScope], Mapping[str, Any] | Awaitable[Mapping[str, An
 _KEY = "tlctx.scopes"
 _LABELS = {"http": ("method", "path"), "websocket": ("type", "path")}
 """For each type of request the keys of what names it in messages: "GET /notes", "websocket /chat"."""
-
-_PIECES = {"http.response.body", "http.response.pathsend", "http.response.zerocopysend", "websocket.send"}
+_HEAD = ("type", "http.response.start")
+"""What the message has that begins an answer."""
+_PIECES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend", "websocket.send"))
+"""The types of the messages that are chunks of it."""
 
 
 class ContextMiddleware:
@@ -80,7 +81,8 @@ class ContextMiddleware:
             scope[_KEY] = (*outer, own) if outer else (own,)
             if not self._starts_empty:
                 await self._assign_first_values(scope, own)
-            await self.app(scope, partial(_receive, own, receive), partial(_send, own, send))
+            answer = DetachedCall(own, send, _HEAD, "more_body", _close_and_send, _PIECES)
+            await self.app(scope, DetachedCall(own, receive), answer)
             if not own.close_if_idle():
                 close_reporting(own)
         except BaseException as error:
@@ -127,31 +129,7 @@ def _full_path(scope: ASGIScope) -> str:
     return path if path.startswith(root) else f"{root}{path}"
 
 
-async def _receive(scope: Scope, receive: Receive) -> Message:
-    """The server's `receive`, with the request's scope detached."""
-    attached = take_off(scope)
-    try:
-        return await receive()
-    finally:
-        put_back(attached)
-
-
-def _send(scope: Scope, send: Send, message: Message) -> Awaitable[None]:
-    """The server's `send`. Where the request has called `close_early`, the scope ends before the answer begins."""
-    scope.chunks += message["type"] in _PIECES
-    if message["type"] == "http.response.start":
-        return _close_and_send(scope, send, message) if scope.closes_early else send(message)
-    return send(message) if message.get("more_body") else _send_detached(scope, send, message)
-
-
 async def _close_and_send(scope: Scope, send: Send, message: Message) -> None:
+    """Send the head of an answer, of a request that has called `close_early`."""
     close_reporting(scope)
     await send(message)
-
-
-async def _send_detached(scope: Scope, send: Send, message: Message) -> None:
-    attached = take_off(scope)
-    try:
-        await send(message)
-    finally:
-        put_back(attached)

@@ -25,7 +25,7 @@ from tlctx._core.copying import ScopeCopy, assigned_values, copy_scope
 from tlctx._core.early import close_early
 from tlctx._core.errors import explanations
 from tlctx._core.fields import declared_names, not_copied_names
-from tlctx._core.implementation import bound
+from tlctx._core.implementation import DetachedCall, bound
 from tlctx._core.missing import check_field
 from tlctx._core.observers import Observer, add_observer, remove_observer
 from tlctx._core.propagation import copy_variables, propagate, put_back, take_off
@@ -35,6 +35,7 @@ from tlctx._core.stacks import is_running, stack_of
 
 __all__ = [
     "Count",
+    "DetachedCall",
     "Observer",
     "Scope",
     "ScopeCopy",

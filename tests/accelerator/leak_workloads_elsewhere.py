@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accelerator import leak_workloads
 from accelerator.leak_workloads import ctx, fail, kept, refused, strict
 
 from tlctx import Scope
 from tlctx._core.attached import attached_scopes
-from tlctx._core.implementation import attach, attach_plainly, attached_namespace, detach, namespace_of
-from tlctx.lowlevel import ScopeCopy, copy_scope
+from tlctx._core.implementation import attach, attached_namespace, detach, namespace_of
+from tlctx.lowlevel import DetachedCall, ScopeCopy, copy_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 
 async def in_a_coroutine() -> None:
@@ -35,14 +35,13 @@ def attached() -> None:
     first.close()
     refused(getattr, ctx, "user")
     assert [scope for scope, _ in detach(second)] == [first, second]
-    assert attach_plainly(second)
-    with ctx.scope():
-        assert not attach_plainly(second)
+    second.attach()
     detach(second)
+    with ctx.scope():
+        refused(second.attach)
     second.close()
-    assert not attach_plainly(second)
+    refused(second.attach)
     refused(attach, 5)
-    refused(attach_plainly, 5)
     token = attached_scopes.set([])  # type: ignore[arg-type]
     refused(getattr, ctx, "user")
     refused(attach, first)
@@ -50,6 +49,53 @@ def attached() -> None:
     running = asyncio.new_event_loop()
     running.run_until_complete(in_a_coroutine())
     running.close()
+
+
+class Steps:
+    """An awaitable of one step."""
+
+    def __await__(self) -> Generator[str]:
+        yield "a step"
+
+
+def detached_calls() -> None:
+    begin: Any = fail
+    scope = Scope(ctx)
+    scope.attach()
+    send: Any = DetachedCall(scope, lambda *_: Steps(), ("type", "head"), "more", begin, frozenset(["body"]))
+    for message in ({"type": "head"}, {"more": True}):
+        assert type(send(message)) is Steps
+    arguments: list[tuple[Any, ...]] = [(), ({},)]
+    for argument in arguments:
+        coroutine = send(*argument)
+        assert coroutine.send(None) == "a step"
+        refused(coroutine.send, None)
+        refused(coroutine.send, None)
+    for refuse in (ValueError, ValueError(1)):
+        coroutine = send()
+        coroutine.send(None)
+        refused(coroutine.throw, refuse)
+        refused(send().throw, refuse)
+    coroutine = send()
+    coroutine.send(None)
+    coroutine.close()
+    send().close()
+    scope.closes_early = True
+    refused(send, {"type": "head"})
+    refused(send, 5)
+    refused(send, 1, 2)
+    refused(DetachedCall, 5, fail)
+    refused(DetachedCall, scope, fail, 5, "more", fail, frozenset())
+    refused(send, {"type": []})
+    wrong: Any
+    for wrong in (fail, lambda: 5):
+        call: Any = DetachedCall(scope, wrong)
+        refused(call().send, None)
+    cycle: Any = DetachedCall(scope, Steps)
+    vars(ctx)["cycle"] = cycle()
+    vars(ctx)["cycle"].send(None)
+    detach(scope)
+    scope.close()
 
 
 def copies() -> None:
@@ -76,5 +122,6 @@ def copies() -> None:
 WORKLOADS: dict[str, Callable[[], object]] = {
     **leak_workloads.WORKLOADS,
     "attached scopes": attached,
+    "detached calls": detached_calls,
     "copies": copies,
 }

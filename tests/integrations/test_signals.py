@@ -22,7 +22,7 @@ TESTS = Path(__file__).resolve().parent.parent
 
 LEFT_TO_THE_NEXT: dict[str, set[str]] = {
     "c": set(),
-    "python": {f"{block}.__exit__, {kind}" for block in ("ScopeBase", "bound") for kind in ("entry", "line")},
+    "python": {f"{block}.__exit__, {kind}" for block in ("Block", "bound") for kind in ("entry", "line")},
 }
 """Places where Python itself leaves nothing to be done: the thread's next scope does it. The documentation has them."""
 

@@ -17,9 +17,10 @@ import tlctx._core
 
 ROOT = Path(tlctx.__file__).parent
 CORE = ["errors", "threads", "flows", "places", "namespace", "attached", "observers", "teardown", "labels",
-        "_py.attributes", "_py.local", "_py.ending", "_py.scope", "_py.body", "_py.bound", "_py.attached", "_py.copy",
-        "implementation", "propagation", "reports", "unleft", "scope", "stacks", "copying", "early", "annotations",
-        "methods", "missing", "fields", "context", "making", "per_request"]  # fmt: skip
+        "_py.attributes", "_py.local", "_py.ending", "_py.block", "_py.scope", "_py.body", "_py.bound", "_py.attached",
+        "_py.detached", "_py.copy", "implementation", "propagation", "reports", "unleft", "scope", "stacks", "copying",
+        "early", "annotations", "methods",
+        "missing", "fields", "context", "making", "per_request"]  # fmt: skip
 """The modules of `_core`, each of which may import those before it."""
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib"}  # which is new in Python 3.14
 MIDDLEWARE = ("wsgi.py", "_bodies.py", "_frameworks.py", "_routes.py")

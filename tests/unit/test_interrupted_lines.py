@@ -26,7 +26,7 @@ class Ctx(RequestContext):
 
 
 ctx = Ctx()
-LEFT_TO_THE_NEXT = {"ScopeBase.__exit__", "bound.__exit__"}
+LEFT_TO_THE_NEXT = {"Block.__exit__", "bound.__exit__"}
 """Where Python itself leaves nothing to be done, in the pure-Python implementation: the thread's next scope does it."""
 
 

@@ -16,7 +16,9 @@ from tlctx import ContextMiddleware, RequestContext, ctx
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
-@pytest.mark.parametrize("body", [[b"a"], [b"a", b"b"], [], (b"a",), None, "text", b"bytes", 5, object()], ids=repr)
+@pytest.mark.parametrize(
+    "body", [[b"a"], [b"a", b"b"], [], (b"a",), None, "text", b"bytes", 5, object()], ids="{0!r:.7}".format
+)
 def test_a_body_without_code_of_its_own_comes_back_as_it_is_with_the_scope_ended(body: Any) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         ctx.user = "ann"

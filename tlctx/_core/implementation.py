@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 __all__ = [
     "IMPLEMENTATION",
     "CopyBase",
+    "DetachedCall",
     "ScopeBase",
     "ScopedIterator",
     "attach",
-    "attach_plainly",
     "attached_namespace",
     "bound",
     "detach",
@@ -34,10 +34,11 @@ def _is_accelerated() -> bool:
 _accelerated = _is_accelerated()
 
 if TYPE_CHECKING or not _accelerated:
-    from tlctx._core._py.attached import attach, attach_plainly, detach, namespace_of
+    from tlctx._core._py.attached import attach, detach, namespace_of
     from tlctx._core._py.body import ScopedIterator
     from tlctx._core._py.bound import bound
     from tlctx._core._py.copy import CopyBase
+    from tlctx._core._py.detached import DetachedCall
     from tlctx._core._py.local import local, peek_dict, swap_dict
     from tlctx._core._py.scope import ScopeBase
     from tlctx._core.attached import attached_namespace
@@ -45,10 +46,10 @@ if TYPE_CHECKING or not _accelerated:
 else:
     from tlctx._core._accelerator import (
         CopyBase,
+        DetachedCall,
         ScopeBase,
         ScopedIterator,
         attach,
-        attach_plainly,
         attached_namespace,
         bound,
         detach,

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from tlctx._core import errors, observers, teardown
 from tlctx._core.flows import cannot_attach, shares_thread
-from tlctx._core.implementation import ScopeBase, attach_plainly, nearest_open, peek_dict, swap_dict
+from tlctx._core.implementation import ScopeBase, nearest_open, peek_dict, swap_dict
 from tlctx._core.labels import label_text, name_of
 from tlctx._core.propagation import attach, detach, namespace_of, take_off
 from tlctx._core.threads import thread_name
@@ -226,13 +226,7 @@ class Scope(ScopeBase):
                 observers.notify_begin(self)
             self._attach()
 
-    def attach(self) -> None:
-        """Make it current for this coroutine and what that starts, until `detach`, which does not close it.
-
-        Raises RuntimeError where a scope is bound to the thread, RequestEndedError after its end.
-        """
-        if attach_plainly(self):
-            return
+    def _attach_checked(self) -> None:
         self._check_open("attaching a scope")
         if observers.active and not self.thread:
             self.thread = threading.get_ident()

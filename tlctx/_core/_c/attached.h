@@ -8,6 +8,12 @@ is_open(scopeobject *self)
     return self->namespace != NULL && self->namespace != self->impl->st->ended;
 }
 
+static inline int
+is_scope(state *st, PyObject *object)
+{
+    return Py_TYPE(object)->tp_base == st->scope_type || PyObject_TypeCheck(object, st->scope_type);
+}
+
 /* The scope in what is attached, borrowed from it; NULL if it is no pair of a scope and a coroutine. */
 static inline scopeobject *
 attached_scope(state *st, PyObject *pair)
@@ -16,7 +22,7 @@ attached_scope(state *st, PyObject *pair)
         return NULL;
     }
     PyObject *scope = PyTuple_GET_ITEM(pair, 0);
-    return PyObject_TypeCheck(scope, st->scope_type) ? (scopeobject *)scope : NULL;
+    return is_scope(st, scope) ? (scopeobject *)scope : NULL;
 }
 
 /* What is attached here: a tuple of pairs, as a new reference. */
@@ -134,12 +140,15 @@ count_staying(state *st, PyObject *pairs, PyObject *scope)
 static PyObject *
 pairs_with(state *st, PyObject *first, PyObject *before, PyObject *scope)
 {
-    Py_ssize_t leading = first != NULL, count, place = leading;
-    PyObject *pairs;
-    do { /* again, if the allocation ran a finalizer that ended another of the scopes */
+    Py_ssize_t leading = first != NULL, count = count_staying(st, before, scope), place = leading;
+    if (count == 0) {
+        return first == NULL ? Py_NewRef(st->no_args) : PyTuple_Pack(1, first);
+    }
+    PyObject *pairs = PyTuple_New(leading + count);
+    while (pairs != NULL && count_staying(st, before, scope) != count) { /* a finalizer has ended another of the scopes */
         count = count_staying(st, before, scope);
-        pairs = PyTuple_New(leading + count);
-    } while (pairs != NULL && count_staying(st, before, scope) != count && (Py_DECREF(pairs), 1));
+        Py_SETREF(pairs, PyTuple_New(leading + count));
+    }
     if (pairs == NULL) {
         return NULL;
     }
@@ -175,7 +184,7 @@ static PyObject *
 module_attach(PyObject *module, PyObject *scope)
 {
     state *st = PyModule_GetState(module);
-    if (!PyObject_TypeCheck(scope, st->scope_type)) {
+    if (!is_scope(st, scope)) {
         return PyErr_Format(PyExc_TypeError, "attach() needs a Scope, not %s", short_name(Py_TYPE(scope)));
     }
     PyObject *coroutine = keep_threads_without_scopes(st) < 0 ? NULL : coroutine_to_attach_for(st);
@@ -190,35 +199,33 @@ module_attach(PyObject *module, PyObject *scope)
     Py_RETURN_NONE;
 }
 
-/* Whether the scope was attached and noted as such: not where it has ended, is observed, or another is bound here. */
-static PyObject *
-module_attach_plainly(PyObject *module, PyObject *object)
+/* Whether nothing stands in the way: the scope is open and unobserved, and no scope is bound here. -1: error. */
+static int
+attaches_plainly(scopeobject *self)
 {
-    state *st = PyModule_GetState(module);
-    if (!PyObject_TypeCheck(object, st->scope_type)) {
-        return PyErr_Format(PyExc_TypeError, "attach_plainly() needs a Scope, not %s", short_name(Py_TYPE(object)));
+    if (!is_open(self) || PyList_GET_SIZE(self->impl->st->observers) > 0) {
+        return 0;
     }
-    scopeobject *scope = (scopeobject *)object;
     PyObject *bound = NULL;
-    if (!is_open(scope) || PyList_GET_SIZE(st->observers) > 0) {
-        Py_RETURN_FALSE;
-    }
-    if (impl_get(scope->impl, &bound) < 0) {
-        return NULL;
-    }
-    if (bound != NULL) {
-        Py_DECREF(bound);
-        Py_RETURN_FALSE;
+    int failed = impl_get(self->impl, &bound) < 0, plainly = bound == NULL;
+    Py_XDECREF(bound);
+    return failed ? -1 : plainly;
+}
+
+static PyObject *
+scope_attach(scopeobject *self, PyObject *Py_UNUSED(ignored))
+{
+    int plainly = attaches_plainly(self);
+    if (plainly <= 0) {
+        return plainly < 0 ? NULL : PyObject_CallMethodNoArgs((PyObject *)self, self->impl->st->str_attach_checked);
     }
     PyObject *ident = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
     if (ident == NULL) {
         return NULL;
     }
-    Py_XSETREF(scope->thread, ident);
-    scope->attached = 1;
-    PyObject *done = module_attach(module, object);
-    Py_XDECREF(done);
-    return done == NULL ? NULL : Py_NewRef(Py_True);
+    Py_XSETREF(self->thread, ident);
+    self->attached = 1;
+    return module_attach(self->impl->module, (PyObject *)self);
 }
 
 static PyObject *

@@ -119,3 +119,30 @@ scope_get_ended(scopeobject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->namespace == self->impl->st->ended);
 }
+
+/* What is in `place`, or `fresh`, which is stolen, where there is nothing: making it may have run code that asks too. */
+static PyObject *
+first_in(PyObject **place, PyObject *fresh)
+{
+    if (*place == NULL) {
+        *place = fresh;
+    }
+    else {
+        Py_XDECREF(fresh);
+    }
+    return Py_XNewRef(*place);
+}
+
+/* The list of the teardown's parts, made when it is first asked for. */
+static PyObject *
+scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
+{
+    return first_in(&self->parts, self->parts == NULL ? PyList_New(0) : NULL);
+}
+
+/* What per_request methods have made: a dict, made when it is first asked for. */
+static PyObject *
+scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
+{
+    return first_in(&self->made, self->made == NULL ? PyDict_New() : NULL);
+}

@@ -83,6 +83,8 @@
 #include "body.h"
 #include "bound.h"
 #include "copy.h"
+#include "coroutine.h"
+#include "detached.h"
 #include "imports.h"
 
 static implobject *
@@ -147,8 +149,6 @@ static PyMethodDef module_methods[] = {
      "What `context` reads from where no scope is bound to the thread."},
     {"attach", module_attach, METH_O,
      "Have what is started from here on see `scope`, until `detach`.\n\nRaises TypeError for what is no Scope."},
-    {"attach_plainly", module_attach_plainly, METH_O,
-     "Whether `scope` was attached and noted as such: not where it has ended, is observed, or another is bound here."},
     {"detach", module_detach, METH_O,
      "Undo `attach`, in any order. A task that began in between keeps the scope, and is refused once it has ended.\n\n"
      "Returns what was attached before."},
@@ -191,9 +191,12 @@ module_exec(PyObject *module)
         || (st->scope_type = add_type(module, &scope_spec)) == NULL
         || (st->iterator_type = add_type(module, &iterator_spec)) == NULL
         || (st->bound_type = add_type(module, &bound_spec)) == NULL
-        || (st->copy_type = add_type(module, &copy_spec)) == NULL) {
+        || (st->copy_type = add_type(module, &copy_spec)) == NULL
+        || (st->coroutine_type = add_type(module, &coroutine_spec)) == NULL
+        || (st->detached_type = add_type(module, &detached_spec)) == NULL) {
         return -1;
     }
+    st->detached_type->tp_vectorcall = detached_vectorcall;
     st->default_make_dict = Py_XNewRef(class_attribute(st->local_type, st->str_make_dict));
     st->default_attribute_error = Py_XNewRef(class_attribute(st->local_type, st->str_attribute_error));
     st->ends_by_type = same_shape(st->namespace_type, st->ended_type) && same_shape(st->strict_type, st->ended_type)

@@ -192,33 +192,6 @@ scope_get_started(scopeobject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble((double)self->started * 1e-9);
 }
 
-/* What is in `place`, or `fresh`, which is stolen, where there is nothing: making it may have run code that asks too. */
-static PyObject *
-first_in(PyObject **place, PyObject *fresh)
-{
-    if (*place == NULL) {
-        *place = fresh;
-    }
-    else {
-        Py_XDECREF(fresh);
-    }
-    return Py_XNewRef(*place);
-}
-
-/* The list of the teardown's parts, made when it is first asked for. */
-static PyObject *
-scope_get_parts(scopeobject *self, void *Py_UNUSED(closure))
-{
-    return first_in(&self->parts, self->parts == NULL ? PyList_New(0) : NULL);
-}
-
-/* What per_request methods have made: a dict, made when it is first asked for. */
-static PyObject *
-scope_get_made(scopeobject *self, void *Py_UNUSED(closure))
-{
-    return first_in(&self->made, self->made == NULL ? PyDict_New() : NULL);
-}
-
 static PyMethodDef scope_methods[] = {
     {"__init_subclass__", (PyCFunction)(void (*)(void))scope_init_subclass, METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
     {"bind", (PyCFunction)scope_bind, METH_NOARGS,
@@ -228,6 +201,9 @@ static PyMethodDef scope_methods[] = {
      "Take it off this thread again, with whatever scopes its code left open there."},
     {"restore", (PyCFunction)scope_restore, METH_O,
      "Make the thread's dict what it was before `bind`, where something struck `unbind`. It may be called again."},
+    {"attach", (PyCFunction)scope_attach, METH_NOARGS,
+     "Make it current for this coroutine and what that starts, until `detach`, which does not close it.\n\n"
+     "Raises RuntimeError where a scope is bound to the thread, RequestEndedError after its end."},
     {"run", (PyCFunction)(void (*)(void))scope_run, METH_FASTCALL | METH_KEYWORDS,
      "run(function, /, *args, **kwargs): return what `function(*args, **kwargs)` returns, which is called with the scope\n"
      "bound. Raises RequestEndedError if the scope has ended."},

@@ -47,13 +47,15 @@
     each(str_scope, "scope") \
     each(str_take, "_take") \
     each(str_attach, "_attach") \
+    each(str_attach_checked, "_attach_checked") \
     each(str_curio, "curio") \
     each(str_detach, "_detach") \
     each(str_getcurrent, "getcurrent") \
     each(str_greenlet, "greenlet") \
     each(str_parent, "parent") \
     each(str_trio, "trio") \
-    each(str_thread, "thread")
+    each(str_thread, "thread") \
+    each(str_throw, "throw")
 
 /* Everything that module_exec() makes or imports, so that traversing and freeing can't forget one. */
 #define TYPES(each) \
@@ -63,6 +65,8 @@
     each(iterator_type) \
     each(bound_type) \
     each(copy_type) \
+    each(detached_type) \
+    each(coroutine_type) \
     each(namespace_type) \
     each(origin_type)             /* of the labels of scopes that were copied */ \
     each(strict_type)             /* of the namespaces that take declared names alone */ \
@@ -186,5 +190,24 @@ typedef struct {
     PyObject *displaced;
     char is_bound;
 } boundobject;
+
+/* DetachedCall */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    scopeobject *scope;
+    PyObject *function;
+    PyObject *head, *more, *begin, *pieces; /* what tells the messages of an answer apart; NULL: all are the same */
+} detachedobject;
+
+/* DetachedCoroutine */
+typedef struct {
+    PyObject_HEAD
+    scopeobject *scope;
+    PyObject *function, *argument;
+    PyObject *awaited;            /* what the function returned, from the first step to the last */
+    PyObject *before;             /* what was attached before the first step, until the last */
+    char is_over;
+} coroutineobject;
 
 static struct PyModuleDef module_def;

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tlctx._core.namespace import Namespace
     from tlctx._core.scope import Scope
 
-__all__ = ["attach", "attach_plainly", "detach", "namespace_of"]
+__all__ = ["attach", "detach", "namespace_of"]
 
 
 def attach(scope: Scope) -> None:
@@ -27,11 +27,6 @@ def attach(scope: Scope) -> None:
         raise TypeError(f"attach() needs a Scope, not {type(scope).__name__}")
     start_threads_without_scopes()
     attached_scopes.set(((scope, outermost_coroutine()), *_open_but(scope)))
-
-
-def attach_plainly(scope: Scope) -> bool:
-    """Whether `scope` was attached in a quick way; there is none in Python."""
-    return False
 
 
 def detach(scope: Scope) -> tuple[Attached, ...]:

@@ -13,14 +13,14 @@ An exception from outside, a signal handler's, may arrive between any two lines.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tlctx._core import observers
+from tlctx._core._py.block import Block
 from tlctx._core._py.ending import claim_end
 from tlctx._core._py.local import _NO_ENTRY, _impl_of
 from tlctx._core.flows import in_coroutine, in_unpatched_greenlet
@@ -40,17 +40,16 @@ __all__ = ["ScopeBase"]
 T = TypeVar("T")
 
 _next_serial = count(1).__next__
-_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _modules = sys.modules
 _clear = dict.clear
 _observers = observers.active
 
 
-class ScopeBase:
+class ScopeBase(Block):
     """One request's namespace, and its way onto a thread and off it. `Scope` adds what happens at the end."""
 
     __slots__ = (
-        "__weakref__", "_attached", "_below", "_by_generator", "_closer", "_displaced", "_error", "_impl", "_in_loop",
+        "__weakref__", "_attached", "_below", "_closer", "_displaced", "_impl", "_in_loop",
         "_label", "_made", "_parts", "_resume", "_values", "chunks", "closes_early", "context", "namespace", "serial",
         "source", "started", "thread",
     )  # fmt: skip
@@ -95,6 +94,10 @@ class ScopeBase:
     def ended(self) -> bool:
         """Whether it is over: its teardown has run and its values are gone."""
         return self.namespace is ENDED
+
+    def attach(self) -> None:
+        """Make it current for this coroutine and what that starts, until `detach`, which does not close it."""
+        self._attach_checked()
 
     def bind(self) -> Namespace | None:
         """Make it current on this thread. Returns what that displaced, which `unbind` wants back.
@@ -198,8 +201,8 @@ class ScopeBase:
         """Call `function(*args)` with the scope bound, and return what it returns.
 
         After a list, or None, or where it closes early, no code of the request is left to run: a scope without a
-        teardown is closed at once. Anything else is replaced by what `wrap(result, scope, note)` returns.
-        If the call raises, `on_error(error, scope)` is called, which has to close the scope; again if it could not.
+        teardown is closed at once. Anything else is replaced by what `wrap(result, scope, note)` returns. If the call
+        raises, `on_error(error, scope)` is called, which has to close the scope; once more if it could not.
         """
         displaced = NOT_BOUND
         try:
@@ -229,35 +232,6 @@ class ScopeBase:
                 on_error(self._error or error, self)
             result = None  # as above
             raise
-
-    def __enter__(self) -> Self:
-        fresh = not self.thread
-        try:
-            self._by_generator = bool(sys._getframe(1).f_code.co_flags & _GENERATORS)
-            self._enter()
-            return self
-        except BaseException as error:
-            if fresh:
-                self.__exit__(type(error), error, None)
-            raise
-
-    def __exit__(self, exc_type: Any, exc: BaseException | None, traceback: Any) -> None:
-        try:
-            self.leave(exc)
-        except BaseException:
-            if self.namespace is not ENDED:
-                self._error, unfinished[self.serial] = exc or self._error, (self, self._close_late)
-            self.leave(exc)  # does what was struck, and nothing twice
-            raise
-
-    def __del__(self) -> None:
-        try:
-            unleft = self.namespace is not ENDED and self.thread
-        except AttributeError:  # it was never made
-            return
-        if unleft:
-            unfinished[self.serial] = self, self._close_late
-            self.close_unleft()
 
     def close_if_idle(self) -> bool:
         """Close it here and now if there is no teardown to run. Returns whether it is closed, now or before."""
@@ -289,11 +263,9 @@ class ScopeBase:
     _label: Label
     _run_late: Callable[[], None]
     _attach: Callable[[], None]
+    _attach_checked: Callable[[], None]
     _detach: Callable[[], None]
     _close_left_open: Callable[[Namespace], None]
     _check_open: Callable[[str], None]
-    _enter: Callable[[], None]
     _close_unfinished: Callable[[], None]
-    close_unleft: Callable[[], None]
     _close_late: Callable[[], None]
-    leave: Callable[[BaseException | None], None]
