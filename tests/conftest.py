@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["support.both"]
+pytest_plugins = ["pytester", "support.both"]
 pytest.register_assert_rewrite("support.files")
 
 

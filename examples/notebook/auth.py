@@ -26,7 +26,8 @@ def load_user() -> None:
     """Put the user into the context, where everything else finds them."""
     if request.endpoint != "static":
         ctx.user_id = session.get("user_id")
-        ctx.user = find_user(ctx.user_id)
+        ctx.user = user = find_user(ctx.user_id)
+        ctx.user_name = None if user is None else user.name
 
 
 @auth.get("/sign-up")

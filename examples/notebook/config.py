@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-__all__ = ["INSTANCE", "kept_secret", "settings"]
+__all__ = ["INSTANCE", "inspector_token", "kept_secret", "settings"]
 
 INSTANCE = Path(__file__).resolve().parent / "instance"
 
@@ -20,6 +20,7 @@ def settings() -> dict[str, Any]:
         "DATABASE_URL": os.environ.get("DATABASE_URL") or f"sqlite:///{INSTANCE / 'notebook.sqlite3'}",
         "CELERY_BROKER_URL": os.environ.get("CELERY_BROKER_URL"),  # without one, jobs run in threads of this process
         "SECRET_KEY": os.environ.get("SECRET_KEY"),
+        "INSPECTOR_TOKEN": None,  # one is made, kept, and printed when the server starts
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": False,  # NOTEBOOK_SESSION_COOKIE_SECURE=true where there is HTTPS
@@ -38,3 +39,8 @@ def kept_secret(path: Path) -> str:
             with suppress(FileExistsError):  # another process was first: its secret counts
                 path.hardlink_to(draft.name)
     return path.read_text()
+
+
+def inspector_token() -> str:
+    """The password of the live view, for whoever is not given another."""
+    return kept_secret(INSTANCE / "inspector_token")

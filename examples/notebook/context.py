@@ -33,6 +33,11 @@ class Ctx(RequestContext):
     user: User | None = None
     """Who asks; None until `auth` has looked, and for a visitor."""
 
+    user_name: str | None = None
+    """What log lines say of the user."""
+
+    request_id: str = "-"
+
     @per_request
     def db(self) -> Iterator[Session]:
         """The request's database session, opened on first use.

@@ -4,6 +4,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 wsgi_app = "notebook:create_app()"
 pythonpath = str(Path(__file__).resolve().parent.parent)
@@ -13,3 +14,36 @@ threads = 8
 worker_class = "gthread"
 keepalive = 5
 control_socket_disable = True  # a user has one for all their servers, and a second server would take the first one's
+
+# Each log line, of every logger, has the id and the user of its request.
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {
+        "request": {
+            "()": "tlctx.logs.ContextFilter",
+            "ctx": "ext://notebook.context.ctx",
+            "fields": {"user_name": "user"},
+        },
+    },
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s [%(process)d %(request_id)s %(user)s] %(name)s: %(message)s"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request"], "formatter": "line"}},
+    "root": {"level": os.environ.get("NOTEBOOK_LOG_LEVEL", "INFO"), "handlers": ["console"]},
+    "loggers": {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}},
+}
+
+
+def when_ready(server: Any) -> None:
+    """Say where the live view is, and how to get in."""
+    from notebook.config import inspector_token
+
+    token = os.environ.get("NOTEBOOK_INSPECTOR_TOKEN")
+    known = "that of NOTEBOOK_INSPECTOR_TOKEN" if token else inspector_token()
+    server.log.info("The live view is under /requests/. Any name will do; the password is %s", known)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have the live view show each worker at once, and not just from its first request on."""
+    worker.wsgi.extensions["notebook.inspector"].start()

@@ -192,6 +192,8 @@ def _start_gunicorn(listener: int, folder: Path, module: str) -> subprocess.Pope
     env = os.environ | {
         "DATABASE_URL": f"sqlite:///{folder / 'load.sqlite3'}",
         "SECRET_KEY": secrets.token_hex(),
+        "NOTEBOOK_INSPECTOR_TOKEN": secrets.token_hex(),
+        "NOTEBOOK_LOG_LEVEL": "WARNING",
         "NOTEBOOK_BIND": f"fd://{listener}",
         "NOTEBOOK_PASSWORD_METHOD": "pbkdf2:sha256:1000",  # it is not the hashing that is to be tried out
     }

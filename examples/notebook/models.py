@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import DateTime, Dialect, ForeignKey, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column, relationship
 
-__all__ = ["Base", "Export", "Note", "Stamped", "User", "now"]
+__all__ = ["Base", "Export", "Note", "Race", "Stamped", "User", "now"]
 
 
 def now() -> datetime:
@@ -62,6 +62,17 @@ class Export(Base):
     state: Mapped[str] = mapped_column(String(8), default="waiting")  # then "ready" or "failed"
     content: Mapped[str] = mapped_column(Text, default="", deferred=True)
     begun_at: Mapped[datetime] = mapped_column(Moment, default=now)
+
+
+class Race(Base):
+    """Two users at once: a load that somebody has started, and the answers so far."""
+
+    __tablename__ = "races"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    running: Mapped[bool | None] = mapped_column(unique=True)  # True or nothing: so no two can run
+    begun_at: Mapped[datetime] = mapped_column(Moment, default=now)
+    answers: Mapped[str] = mapped_column(Text, default="[]")
 
 
 class Note(Stamped, Base):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, url_for
-from sqlalchemy import func, select
 from werkzeug.exceptions import NotFound
 
 from notebook.context import current_user
 from notebook.export import csv_lines
 from notebook.exports import find_export, start_export
-from notebook.models import Note
 from notebook.notes import change_note, create_note, delete_note, find_notes, get_note
 from notebook.validation import InvalidInput
 
@@ -35,7 +33,7 @@ def only_for_users() -> None:
 def list_notes() -> str:
     """The user's notes, or those that a search finds."""
     page = find_notes(request.args.get("q", ""), request.args.get("page", 1, int))
-    return render_template("notes.html", page=page, all_notes=select(func.count(Note.id)))
+    return render_template("notes.html", page=page)
 
 
 @views.get("/notes.csv")

@@ -156,7 +156,7 @@ def test_the_package_has_what_the_layout_lists_and_nothing_else() -> None:
     allowed = {
         "__init__.py", "py.typed", "_build.py", "_core", "_bodies.py", "_frameworks.py", "_routes.py", "wsgi.py",
         "flask", "threads", "logs.py", "headers",
-        "celery.py", "gunicorn", "pytest_plugin.py", "inspector", "lowlevel.py", "asgi.py", "metrics",
+        "celery.py", "gunicorn", "pytest_plugin", "inspector", "lowlevel.py", "asgi.py", "metrics",
         "leftovers", "sqlalchemy.py", "django.py", "__main__.py", "_top",
     }  # fmt: skip
     assert {path.name for path in ROOT.iterdir()} - {"__pycache__"} <= allowed

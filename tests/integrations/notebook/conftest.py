@@ -46,10 +46,12 @@ def app(database_url: str, compiled_templates: FileSystemBytecodeCache) -> Itera
             "DATABASE_URL": database_url,
             "SECRET_KEY": "of these tests",
             "PASSWORD_METHOD": "pbkdf2:sha256:1",
+            "INSPECTOR_TOKEN": "the-token-of-these-tests",
         }
     )
     app.jinja_env.bytecode_cache = compiled_templates
     yield app
+    app.extensions["notebook.inspector"].close()
     app.extensions["notebook.pool"].shutdown()
     app.extensions["notebook.engine"].dispose()
 

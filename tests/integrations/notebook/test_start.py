@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging.config
+import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,21 @@ class TestUnderLoad:
                 if foreign:
                     break
         assert foreign > 0
+
+
+class TestLogLines:
+    def test_they_have_the_user_and_the_id_of_the_request(self, app: Flask, ada: Browser) -> None:
+        configuration = runpy.run_path(str(ROOT / "examples/notebook/gunicorn.conf.py"))["logconfig_dict"]
+        lines = io.StringIO()
+        handler = configuration["handlers"]["console"] | {"stream": lines}
+        logger = {"handlers": ["console"], "level": "INFO"}
+        logging.config.dictConfig(
+            configuration
+            | {"handlers": {"console": handler}, "loggers": {"notebook": logger}, "root": {}, "incremental": False}
+        )
+        try:
+            ada.client.get("/", headers={"X-Request-ID": "abc-1"})
+        finally:
+            logging.getLogger("notebook").handlers.clear()
+            logging.getLogger("notebook").setLevel(logging.NOTSET)
+        assert re.search(r" INFO \[\d+ abc-1 ada\] notebook: GET / 200$", lines.getvalue().strip())
