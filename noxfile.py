@@ -58,7 +58,7 @@ def quick(session: nox.Session) -> None:
     """Run the unit tests on both implementations: the first thing to do, and to do often."""
     session.install(*group("quick"))
     session.install("--no-build-isolation", "--no-deps", "-e", ".")  # seconds less than with isolation
-    pytest(session, "-q", *TWO_AT_ONCE, "tests/unit", env={"CI": ""})  # what is missing is skipped, on CI's machines too
+    pytest(session, "-q", *TWO_AT_ONCE, "tests/unit", env={"CI": ""})  # skips what is missing, on CI's machines too
 
 
 @nox.session(python=PYTHONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -265,7 +266,7 @@ class Hostile:
         {"tlctx.route": 7},
         {"tlctx.django.request": lambda: None},
     ],
-    ids=repr,
+    ids=count(),
 )
 def test_where_there_is_none_it_is_none_and_no_error(source: Any) -> None:
     assert route_of(source) is None

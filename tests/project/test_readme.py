@@ -36,7 +36,7 @@ def test_there_are_two_commands_of_one_line_each_that_set_up_all_they_need() -> 
         assert "\n" not in command
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert "gunicorn" in start
-    assert test.endswith("-m pytest")
+    assert test.endswith("-m pytest -p xdist -n 2 --dist loadfile")
 
 
 def test_it_says_how_to_install_from_a_checkout_as_it_is_on_no_index() -> None:

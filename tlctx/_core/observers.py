@@ -64,8 +64,8 @@ def notify_begin(scope: Any) -> None:
     for observer in tuple(active):
         try:
             observer.begin(scope)
-        except Exception:  # noqa: BLE001  # an observer's fault is not the request's
-            _log("begin", observer, scope)
+        except Exception as error:  # noqa: BLE001  # an observer's fault is not the request's
+            _log("begin", observer, scope, error)
 
 
 def notify_end(scope: Any, error: BaseException | None) -> None:
@@ -73,8 +73,8 @@ def notify_end(scope: Any, error: BaseException | None) -> None:
     for observer in tuple(active):
         try:
             observer.end(scope, error)
-        except Exception:  # noqa: BLE001  # as above
-            _log("end", observer, scope)
+        except Exception as fault:  # noqa: BLE001  # as above
+            _log("end", observer, scope, fault)
 
 
 def notify_drop(scope: Any) -> None:
@@ -82,9 +82,9 @@ def notify_drop(scope: Any) -> None:
     for observer in tuple(active):
         try:
             observer.drop(scope)
-        except Exception:  # noqa: BLE001  # as above
-            _log("drop", observer, scope)
+        except Exception as error:  # noqa: BLE001  # as above
+            _log("drop", observer, scope, error)
 
 
-def _log(event: str, observer: Observer, scope: Any) -> None:
-    logger.error("%s: observer %r failed in %s()", scope, observer, event, exc_info=True)
+def _log(event: str, observer: Observer, scope: Any, error: Exception) -> None:
+    logger.error("%s: observer %r failed in %s()", scope, observer, event, exc_info=error)
