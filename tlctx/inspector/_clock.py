@@ -12,13 +12,12 @@ __all__ = ["unix_time"]
 
 _SET = 0.1
 """Seconds: by less than that the two differ between two readings without anybody having set one."""
-_offset = time() - monotonic()
+_offset = [time() - monotonic()]
 
 
 def unix_time(reading: float) -> float:
     """The time in Unix seconds at which `time.monotonic` gave this reading."""
-    global _offset
     found = time() - monotonic()
-    if abs(found - _offset) > _SET:
-        _offset = found
-    return reading + _offset
+    if abs(found - _offset[0]) > _SET:
+        _offset[0] = found
+    return reading + _offset[0]
