@@ -174,6 +174,7 @@ def test_a_body_that_the_server_dropped_counts_as_failed(ctx: Ctx, inspector: In
 def test_the_slowest_come_first_and_only_some_of_them(
     ctx: Ctx, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ended = 0.0
     monkeypatch.setattr("tlctx.inspector._recorder.monotonic", lambda: ended)
     for number in range(300):
         scope = Scope(ctx, {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{number}"}, ("REQUEST_METHOD", "PATH_INFO"))

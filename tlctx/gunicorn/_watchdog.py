@@ -143,7 +143,7 @@ class Watchdog(Observer):
         self._log_ends()
         now, nap = monotonic(), self.after
         due: list[Scope] = []
-        for serial, reference in list(self._open.items()):
+        for serial, reference in self._open.copy().items():  # the collector may end one now
             scope = reference()
             if scope is None or scope.ended:
                 self._open.pop(serial, None)
