@@ -1,4 +1,4 @@
-"""An application whose requests wait for the test, with its live view under /requests. It is gunicorn's settings too."""
+"""An application whose requests wait for the test, with a live view under /requests; gunicorn's settings too."""
 
 from __future__ import annotations
 
