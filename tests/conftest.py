@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,19 @@ def set_aside_what_is_here() -> None:
 @pytest.fixture(autouse=True, scope="module")
 def _what_other_modules_left_is_set_aside() -> None:
     set_aside_what_is_here()
+
+
+@pytest.fixture(autouse=True)
+def _no_observer_is_left() -> Iterator[None]:
+    """What a test has observe the scopes of this process would observe those of the tests after it too."""
+    from tlctx._core import observers
+
+    before = observers.active.copy()
+    yield
+    headers = sys.modules.get("tlctx.headers._inbound")
+    while headers is not None and headers._assigners:  # it adds its own once, for as long as the process lives
+        observers.remove_observer(headers._assigners.pop())
+    assert observers.active == before
 
 
 @pytest.fixture

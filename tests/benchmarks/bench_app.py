@@ -94,6 +94,22 @@ GREETINGS: dict[str, Callable[[], Any]] = {
 """The same request of Flask; `bare` has a `before_request` function that does nothing."""
 
 
+def greeting_with_the_view() -> Any:
+    """Nobody looks at it."""
+    app = greeting_with_context()
+    inspector = load("tlctx.inspector").Inspector(ctx, "a-token-that-nobody-sends")
+    app.wsgi_app = inspector.mount(app.wsgi_app, "/requests")
+    return app
+
+
+VIEWED: dict[str, Callable[[], Any]] = {
+    "without": greeting_with_context,
+    "without again": greeting_with_context,
+    "with the view": greeting_with_the_view,
+}
+"""The same request of Flask with TLCtx, which the live view observes, or does not."""
+
+
 def metered(app: Any) -> Any:
     """The app; under /used the CPU seconds of this process, and how many requests it has served."""
     served = itertools.count()
@@ -122,4 +138,4 @@ def make(name: str, path: str) -> Any:
 
 
 def make_metered(name: str) -> Any:
-    return metered(GREETINGS[name]())
+    return metered((GREETINGS | VIEWED)[name]())

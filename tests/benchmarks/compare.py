@@ -33,7 +33,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 if TYPE_CHECKING:
     from benchmarks.measure import Job
 
-GROUPS = ("attributes", "threads", "middleware", "asgi", "flask", "logs", "servers", "memory")
+GROUPS = ("attributes", "threads", "middleware", "asgi", "flask", "inspector", "logs", "servers", "memory")
 SHORT = ("attributes", "middleware")
 """The groups of a short run, unless others are named."""
 WORKER = Path(__file__).parent / "worker.py"

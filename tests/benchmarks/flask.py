@@ -21,13 +21,13 @@ from support.helpers import PATIENCE, raising
 from support.processes import get, gunicorn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 IN_PROCESS = "a Flask request"
 THROUGH_GUNICORN = "CPU of a Flask request, gunicorn gthread"
 ENVIRON = {**OF_NOTES, "PATH_INFO": "/"}
-SIDES = tuple(bench_app.GREETINGS)
-PAIRS = (
+Pairs = tuple[tuple[str, str, str], ...]
+PAIRS: Pairs = (
     ("TLCtx, against bare", "TLCtx", "bare"), ("TLCtx, against flask.g", "TLCtx", "flask.g"),
     ("flask.g, against bare", "flask.g", "bare"), ("bare, against bare again", "bare again", "bare"),
 )  # fmt: skip
@@ -48,19 +48,24 @@ def called(app: Any) -> Run:
 
 
 def in_process(effort: Effort) -> Iterator[Row]:
-    runs = [called(make()) for make in bench_app.GREETINGS.values()]
+    return rows_in_process(IN_PROCESS, bench_app.GREETINGS, PAIRS, effort)
+
+
+def rows_in_process(work: str, apps: Mapping[str, Callable[[], Any]], pairs: Pairs, effort: Effort) -> Iterator[Row]:
+    """The pairs of these apps, which are called as a server calls them."""
+    runs = [called(make()) for make in apps.values()]
     long = Effort(effort.count(*ROUNDS), SLICE[effort.trial], effort.trial)
-    rounds = [dict(zip(SIDES, spent, strict=True)) for spent in in_turn(runs, long)]
-    for name, ours, theirs in PAIRS:
+    rounds = [dict(zip(apps, spent, strict=True)) for spent in in_turn(runs, long)]
+    for name, ours, theirs in pairs:
         found = figure([(0.0, spent[ours], spent[theirs]) for spent in rounds])
-        yield Row(IN_PROCESS, name, found, close=True)
+        yield Row(work, name, found, close=True)
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[dict[str, int]]:
+def serving(sides: Collection[str]) -> Iterator[dict[str, int]]:
     """The port of each side's server."""
     with contextlib.ExitStack() as stack:
-        apps = {name: f"benchmarks.bench_app:make_metered({name!r})" for name in SIDES}
+        apps = {name: f"benchmarks.bench_app:make_metered({name!r})" for name in sides}
         yield {
             name: stack.enter_context(gunicorn(app, *servers.OPTIONS, cwd=servers.TESTS, threads=servers.THREADS))
             for name, app in apps.items()
@@ -94,11 +99,11 @@ def nanoseconds_per_request(port: int) -> float:
     return (seconds_after - seconds) / (served_after - served) * 1e9
 
 
-def one_start(turns: int) -> list[dict[str, float]]:
+def one_start(sides: Collection[str], turns: int) -> list[dict[str, float]]:
     """What each side takes in every turn, after a start of all servers."""
-    with serving() as ports:
-        sides = {name: lambda port=port: nanoseconds_per_request(port) for name, port in ports.items()}
-        return servers.in_turn(sides, turns)
+    with serving(sides) as ports:
+        runs = {name: lambda port=port: nanoseconds_per_request(port) for name, port in ports.items()}
+        return servers.in_turn(runs, turns)
 
 
 def middle(turns: list[dict[str, float]], ours: str, theirs: str) -> tuple[float, float, float]:
@@ -109,13 +114,18 @@ def middle(turns: list[dict[str, float]], ours: str, theirs: str) -> tuple[float
 
 
 def through_gunicorn(effort: Effort) -> Iterator[Row]:
+    return rows_through_gunicorn(THROUGH_GUNICORN, bench_app.GREETINGS, PAIRS, effort)
+
+
+def rows_through_gunicorn(work: str, sides: Collection[str], pairs: Pairs, effort: Effort) -> Iterator[Row]:
+    """The pairs of these sides, each of which has a server."""
     servers.share_a_processor()
     began, starts = time.monotonic(), list[list[dict[str, float]]]()
     while len(starts) < effort.count(*STARTS) and time.monotonic() - began < ENOUGH:
-        starts.append(one_start(effort.count(*TURNS)))
-    for name, ours, theirs in PAIRS:
+        starts.append(one_start(sides, effort.count(*TURNS)))
+    for name, ours, theirs in pairs:
         found = figure([middle(turns, ours, theirs) for turns in starts])
-        yield Row(THROUGH_GUNICORN, name, found, close=True)
+        yield Row(work, name, found, close=True)
 
 
 JOBS = [Job("a request in process", in_process, 30), Job("a request through gunicorn", through_gunicorn, 150)]

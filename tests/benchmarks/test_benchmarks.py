@@ -24,6 +24,7 @@ LOCALS = [
     "asgiref Local", "gevent local", "attribute of a plain object",
 ]  # fmt: skip
 FLASK = ["TLCtx, against bare", "TLCtx, against flask.g", "flask.g, against bare", "bare, against bare again"]
+VIEW = ["without the view", "without, against without again"]
 MIDDLEWARE = ["werkzeug LocalManager", "OpenTelemetry (SDK, no exporter)", "Sentry (no traces, sends nothing)"]
 EXPECTED = {
     "attributes": {
@@ -57,6 +58,10 @@ EXPECTED = {
     "flask": {
         "a Flask request": FLASK,
         "CPU of a Flask request, gunicorn gthread": FLASK,
+    },
+    "inspector": {
+        "a Flask request, the live view mounted and idle": VIEW,
+        "CPU of a Flask request, the live view mounted and idle, gunicorn gthread": VIEW,
     },
     "logs": {
         "a log record, with the user and the request id, in a request": ["a filter that does nothing"],

@@ -115,7 +115,7 @@ def test_the_navigation_names_every_page_and_no_other() -> None:
 MODULES = [
     "tlctx", "tlctx.asgi", "tlctx.celery", "tlctx.django", "tlctx.flask", "tlctx.gunicorn", "tlctx.headers",
     "tlctx.logs", "tlctx.lowlevel", "tlctx.metrics", "tlctx.pytest_plugin", "tlctx.threads", "tlctx.threads.gevent",
-    "tlctx.sqlalchemy",
+    "tlctx.sqlalchemy", "tlctx.inspector",
 ]  # fmt: skip
 
 

@@ -22,12 +22,12 @@ _BODY = re.compile(rb'\\"body\\": \\"([^\\"]+)\\"')
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[int]:
-    """The port of a new, empty server that keeps nothing on disk."""
+def redis_server(port: int = 0) -> Iterator[int]:
+    """The port of a new, empty server that keeps nothing on disk; by default one that is free."""
     program = shutil.which("redis-server")
     if program is None:
         missing("a Redis server: Debian's package is named redis-server")
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="redis") as folder:
         settings = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder, "--loglevel", "warning"]
         process = subprocess.Popen([program, "--port", str(port), *settings], stdout=subprocess.DEVNULL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,21 @@ def test_the_oldest_come_first(ctx: Ctx, inspector: Inspector) -> None:
     assert [request.path for request in inspector.look().open] == ["/1", "/2", "/3", "/4"]
     for body in bodies:
         body.close()
+
+
+def test_a_request_began_at_one_time_until_somebody_sets_the_clock(
+    ctx: Ctx, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = open_request(ctx)
+    began = inspector.look().open[0].began
+    assert {inspector.look().open[0].began for _ in range(50)} == {began}
+    monkeypatch.setattr("tlctx.inspector._clock.time", lambda: time.time() + 3600)
+    view = inspector.look()
+    assert view.open[0].began - began == pytest.approx(3600, abs=1)
+    assert view.taken - view.open[0].began < PATIENCE
+    monkeypatch.undo()
+    body.close()
+    assert inspector.look().recent[0].began == pytest.approx(began, abs=1)
 
 
 def test_a_request_that_runs_says_so_and_shows_the_line_on_which_it_stands(ctx: Ctx, inspector: Inspector) -> None:
@@ -155,12 +171,16 @@ def test_a_body_that_the_server_dropped_counts_as_failed(ctx: Ctx, inspector: In
     assert view.processes[0].dropped_bodies > 0
 
 
-def test_the_slowest_come_first_and_only_some_of_them(ctx: Ctx, inspector: Inspector) -> None:
+def test_the_slowest_come_first_and_only_some_of_them(
+    ctx: Ctx, inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = 0.0
+    monkeypatch.setattr("tlctx.inspector._recorder.monotonic", lambda: ended)
     for number in range(300):
         scope = Scope(ctx, {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{number}"}, ("REQUEST_METHOD", "PATH_INFO"))
         with bound(scope):
             pass
-        scope.started -= number * 7 % 300
+        ended = scope.started + max(number * 7 % 300 - 0.001, 0.001)
         scope.close()
     view = inspector.look()
     assert [request.path for request in view.slowest] == [

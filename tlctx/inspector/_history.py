@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from tlctx.inspector._clock import unix_time
 from tlctx.inspector._model import FinishedRequest, RouteTimes, Thread
 from tlctx.inspector._source import Words, method_of, path_of, route_name
 from tlctx.inspector._texts import shown
@@ -124,12 +125,12 @@ def _duration(entry: Ended) -> float:
 
 
 def _finished(process: str, entries: Iterable[Ended], seconds: float) -> list[FinishedRequest]:
-    now, clock = monotonic(), time()
-    return [_request(process, *entry, clock - now) for entry in entries if now - entry[0] <= seconds]
+    now = monotonic()
+    return [_request(process, *entry) for entry in entries if now - entry[0] <= seconds]
 
 
 def _request(
-    process: str, ended: float, scope: Scope, words: Words | None, route: str | None, error: str | None, offset: float
+    process: str, ended: float, scope: Scope, words: Words | None, route: str | None, error: str | None
 ) -> FinishedRequest:
     return FinishedRequest(
         id=f"{process}:{scope.serial}",
@@ -140,7 +141,7 @@ def _request(
         label=scope.label or str(scope),
         route=None if route is None else shown(route, 200),
         thread=thread_of(scope.thread),
-        began=scope.started + offset,
+        began=unix_time(scope.started),
         duration=ended - scope.started,
         error=None if error is None else shown(error, 100),
     )

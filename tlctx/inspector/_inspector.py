@@ -8,12 +8,13 @@ import hmac
 import os
 import weakref
 from collections import deque
-from time import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tlctx import RequestContext
 from tlctx.inspector import _asgi, _local, _wsgi
 from tlctx.inspector._access import Access
+from tlctx.inspector._clock import unix_time
 from tlctx.inspector._merge import merged
 from tlctx.inspector._recorder import Recorder
 from tlctx.inspector._wire import fitted, to_json
@@ -105,7 +106,7 @@ class Inspector:
         """What all processes serve now, and have served. It waits for the others, seconds at most."""
         self.start()
         own = _local.look(self._recorder, self._show)
-        process, taken = own.processes[0], time()
+        process, taken = own.processes[0], unix_time(monotonic())
         views, trouble = [own, *self._workers.views(process.host, taken)], list[str]()
         if self._machines is not None:
             known = {each.processes[0].id for each in views}

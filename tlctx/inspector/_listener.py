@@ -76,13 +76,15 @@ class Listener:
     def close(self) -> None:
         """Answer no more. In a process that was forked the socket is the parent's too, and its file stays."""
         listening, self._socket = self._socket, None
-        with contextlib.suppress(OSError):
-            if listening is not None and self._pid == os.getpid():
+        if listening is None:
+            return
+        if self._pid == os.getpid():
+            with contextlib.suppress(OSError):
                 listening.shutdown(_socket.SHUT_RDWR)  # wakes the thread
+            with contextlib.suppress(OSError):
                 self.path.unlink()
                 self.directory.rmdir()  # of the last one
-        if listening is not None:
-            listening.close()
+        listening.close()
 
 
 def _listen(directory: Path) -> tuple[Path, Any]:
@@ -93,6 +95,7 @@ def _listen(directory: Path) -> tuple[Path, Any]:
             listening.bind(str(path))
         except OSError:
             if number + 1 == _NAMES or not path.exists():
+                listening.close()
                 raise
             continue  # of another inspector, or of a dead process that had our id
         listening.listen(16)

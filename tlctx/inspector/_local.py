@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tlctx import counters
 from tlctx._routes import route_of
+from tlctx.inspector._clock import unix_time
 from tlctx.inspector._history import thread_of
 from tlctx.inspector._model import Frame, OpenRequest, Process, View
 from tlctx.inspector._source import method_of, path_of, trace_id, words_of
@@ -46,7 +47,7 @@ def look(recorder: Recorder, show: Collection[str], *, history: bool = True) -> 
     process, past = process_id(), recorder.history
     entries = [(scope, source) for found, source in recorder.open.copy().values() if (scope := found()) is not None]
     requests = list(describe(process, entries[:MOST_OPEN], show))
-    view = View(time(), processes=[_process(recorder, len(entries))], open=requests)
+    view = View(unix_time(monotonic()), processes=[_process(recorder, len(entries))], open=requests)
     view.truncated = len(entries) - len(requests)
     if history:
         view.recent, view.slowest, view.failed = past.recent(process), past.slowest(process), past.failed(process)
@@ -73,7 +74,7 @@ def _process(recorder: Recorder, still_open: int) -> Process:
 
 def describe(process: str, entries: Iterable[tuple[Scope, Any]], show: Collection[str]) -> Iterable[OpenRequest]:
     """Each scope, and its source, as a request."""
-    offset = time() - monotonic()
+    now = monotonic()
     for scope, source in entries:
         words, route = words_of(source), route_of(source)
         fields, values = names_and_values(scope, show)
@@ -86,8 +87,8 @@ def describe(process: str, entries: Iterable[tuple[Scope, Any]], show: Collectio
             label=scope.label or str(scope),
             route=None if route is None else shown(route, 200),
             thread=thread_of(scope.thread),
-            began=scope.started + offset,
-            age=scope.age,
+            began=unix_time(scope.started),
+            age=now - scope.started,
             state="running" if is_running(scope) else "waiting",
             chunks=scope.chunks,
             fields=fields,

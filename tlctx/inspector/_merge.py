@@ -33,7 +33,7 @@ def merged(views: Iterable[View], taken: float) -> View:
         for times in view.routes:
             _add(routes.setdefault(times.name, RouteTimes(times.name)), times)
     whole.processes.sort(key=lambda process: (process.host, process.pid))
-    whole.open.sort(key=lambda request: -request.age)
+    whole.open.sort(key=lambda request: (-request.age, request.process, request.serial))
     whole.truncated += max(0, len(whole.open) - MOST_OPEN)
     del whole.open[MOST_OPEN:]
     whole.recent = sorted(whole.recent, key=lambda request: request.began + request.duration)[-_RECENT:]

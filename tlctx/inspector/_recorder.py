@@ -65,7 +65,7 @@ class Recorder(Observer):
         words: Words | None
         try:  # the usual case, in short
             words = source["REQUEST_METHOD"], source["SCRIPT_NAME"], source["PATH_INFO"]
-            route = source[ROUTE]
+            route = source[ROUTE] if ROUTE in source else route_of(source)
         except (KeyError, TypeError):
             words, route = words_of(source), route_of(source)
         ended.append((monotonic(), scope, words, route, None if error is None else type(error).__name__))

@@ -25,6 +25,7 @@ class TestSigningUpAndIn:
 
     def test_the_default_hash_is_a_slow_one(self, tmp_path: Path) -> None:
         app = create_app({"DATABASE_URL": f"sqlite:///{tmp_path / 'notes.sqlite3'}", "SECRET_KEY": "x"})
+        app.extensions["notebook.inspector"].close()
         app.extensions["notebook.engine"].dispose()
         assert app.config["PASSWORD_METHOD"] == "scrypt"
 

@@ -155,6 +155,7 @@ class TestOnCelery:
         with_broker = create_app({**app.config, "CELERY_BROKER_URL": broker})
         yield with_broker
         with_broker.extensions["notebook.celery"].close()
+        with_broker.extensions["notebook.inspector"].close()
         with_broker.extensions["notebook.engine"].dispose()
 
     def test_the_id_of_the_user_goes_along_and_nothing_else(self, app: Flask, ada: Browser) -> None:

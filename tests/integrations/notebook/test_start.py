@@ -46,6 +46,7 @@ class TestFirstStart:
         ada.write("Tea")
         again = create_app(app.config)
         assert Browser(again).post("/sign-in", name="ada", password=PASSWORD).status_code == 303
+        again.extensions["notebook.inspector"].close()
         again.extensions["notebook.engine"].dispose()
 
 
