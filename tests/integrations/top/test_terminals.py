@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -49,3 +50,12 @@ def test_ctrl_c_leaves_without_a_traceback(server: Server) -> None:
         os.set_blocking(terminal, False)
         with contextlib.suppress(BlockingIOError, OSError):
             assert b"Traceback" not in os.read(terminal, 10_000)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_it_gives_the_terminal_back(server: Server, number: signal.Signals) -> None:
+    with at_a_terminal(server.address) as (process, _, wait_for):
+        wait_for("Nothing is being served")
+        process.send_signal(number)
+        wait_for("\x1b[?1049l")
+        assert process.wait(PATIENCE) == 128 + number
