@@ -59,7 +59,7 @@ def watch(client: Client, every: float) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A block that ends when SIGTERM or SIGHUP is in this list; the program's status is then 128 and the signal's number.
+    """A block that ends when this list has SIGTERM or SIGHUP; the program's status is then 128 and its number.
 
     A handler that raised could leave the terminal half changed. A second signal kills at once, as a terminal may block.
     """
