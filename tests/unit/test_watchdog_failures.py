@@ -121,3 +121,23 @@ def test_a_watchdog_that_runs_keeps_no_process_from_ending() -> None:
 
 def test_its_module_imports_no_gunicorn() -> None:
     assert run_program("import sys, tlctx.gunicorn; print('gunicorn' in sys.modules)") == "False\n"
+
+
+def test_the_collector_may_end_a_request_while_the_watchdog_looks(log: Log) -> None:
+    watchdog = start(NEVER)
+    scopes = [Scope(ctx) for _ in range(3_000)]
+    for scope in scopes:
+        scope.run(int)
+    threshold = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        Scope(ctx).run(int)  # the collector's, from here on
+        gc.set_threshold(1_000)  # new objects: it runs in the middle of a list of all scopes
+        gc.enable()
+        watchdog._look()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.enable()
+        for scope in scopes:
+            scope.close()

@@ -143,8 +143,9 @@ class Watchdog(Observer):
         self._log_ends()
         now, nap = monotonic(), self.after
         due: list[Scope] = []
-        for serial, reference in list(self._open.items()):
-            scope = reference()
+        for serial in list(self._open):  # not its items: to make those may run the collector, and that ends requests
+            reference = self._open.get(serial)
+            scope = None if reference is None else reference()
             if scope is None or scope.ended:
                 self._open.pop(serial, None)
             elif (left := scope.started + self.after - now) > 0:
