@@ -123,7 +123,7 @@ def test_its_module_imports_no_gunicorn() -> None:
     assert run_program("import sys, tlctx.gunicorn; print('gunicorn' in sys.modules)") == "False\n"
 
 
-def test_the_collector_may_end_a_request_while_the_watchdog_looks(log: Log) -> None:
+def test_the_collector_may_end_a_request_while_the_watchdog_looks(log: Log, caplog: pytest.LogCaptureFixture) -> None:
     watchdog = start(NEVER)
     scopes = [Scope(ctx) for _ in range(3_000)]
     for scope in scopes:
@@ -141,3 +141,6 @@ def test_the_collector_may_end_a_request_while_the_watchdog_looks(log: Log) -> N
         gc.enable()
         for scope in scopes:
             scope.close()
+    gc.collect()
+    assert watchdog._open == {}
+    assert "it was entered and never left" in caplog.text

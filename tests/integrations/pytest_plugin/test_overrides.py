@@ -42,6 +42,9 @@ def test_it_holds_on_all_threads_and_in_scopes_that_are_open_and_for_every_way_t
             vars(ctx).update(user="lost", note="kept too")
             vars(ctx)["user"] = "lost"
             vars(ctx).__ior__({"user": "lost"})
+            vars(ctx).clear()
+            assert vars(ctx) == {"user": "ann", "basket": "fake"}
+            ctx.note = "kept too"
             assert (ctx.user, ctx.get("user"), vars(ctx)["user"], ctx.basket) == ("ann", "ann", "ann", "fake")
             assert ctx.note == "kept too"
             assert ctx.setdefault("user", "lost") == ctx.pop("user") == ctx.pop("user", "lost") == "ann"
