@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import tlctx.gunicorn
+from tlctx.gunicorn import worker_abort, worker_exit  # noqa: F401 (gunicorn calls them)
+
 wsgi_app = "notebook:create_app()"
 pythonpath = str(Path(__file__).resolve().parent.parent)
 bind = os.environ.get("NOTEBOOK_BIND", "127.0.0.1:8000")
@@ -45,5 +48,6 @@ def when_ready(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have the live view show each worker at once, and not just from its first request on."""
+    """Log requests that hang, and have the live view show each worker at once, not just from its first request on."""
+    tlctx.gunicorn.post_worker_init(worker)
     worker.wsgi.extensions["notebook.inspector"].start()

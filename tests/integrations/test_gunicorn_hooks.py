@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from support.hanging import HANGS, HangingServer
 from support.helpers import PATIENCE
 from support.processes import free_port, get, stopping, wait_for
 
@@ -80,59 +78,14 @@ def worker_abort(worker):
 """
 
 
-class Server:
-    """A gunicorn, and what it logs."""
-
-    def __init__(self, port: int, process: subprocess.Popen[bytes], stuck: socket.socket) -> None:
-        self.port = port
-        self.process = process
-        self.stuck = stuck
-        self.lines: queue.Queue[str] = queue.Queue()
-        self.seen: list[str] = []
-        self.reader = threading.Thread(target=self._read)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as log:
-            for line in log:
-                self.lines.put(line.decode().rstrip("\n"))
-
-    def until(self, *words: str) -> list[str]:
-        """The lines of the log down to the next one that has all these words."""
-        found: list[str] = []
-        while not found or not all(word in found[-1] for word in words):
-            try:
-                found.append(self.lines.get(timeout=PATIENCE / 2))
-            except queue.Empty:
-                raise AssertionError("\n".join([f"no line has {words}:", *self.seen, *found])) from None
-        self.seen += found
-        return found
-
-    @contextlib.contextmanager
-    def hanging(self, path: str = "/stuck") -> Iterator[tuple[int, socket.socket]]:
-        """A block in which a client waits for this answer, from when it hangs: the worker, and what lets it go."""
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(get, self.port, path)
-            connection, _ = self.stuck.accept()
-            with connection:
-                try:
-                    yield int(connection.recv(20)), connection
-                finally:
-                    with contextlib.suppress(OSError):
-                        connection.sendall(b"x")
-            with contextlib.suppress(OSError, Exception):
-                answer.result(PATIENCE)
-
-
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., HangingServer]]:
     """Start a gunicorn with so much of a command line."""
     (tmp_path / "served_app.py").write_text(APP)
     (tmp_path / "gunicorn.conf.py").write_text(CONFIGURATION)
     with contextlib.ExitStack() as stack:
 
-        def start(worker: str, *options: str, app: str = "app") -> Server:
+        def start(worker: str, *options: str, app: str = "app") -> HangingServer:
             stuck = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             stuck.settimeout(PATIENCE)
             port = free_port()
@@ -142,7 +95,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
                 cwd=tmp_path, env={**os.environ, "TEST_PORT": str(stuck.getsockname()[1])},
                 stderr=subprocess.PIPE,
             )  # fmt: skip
-            server = Server(port, process, stuck)
+            server = HangingServer(port, process, stuck)
             stack.callback(server.reader.join, PATIENCE)
             stack.enter_context(stopping(process))
             wait_for(port, process)
@@ -153,12 +106,11 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 WORKERS = {"sync": [], "gthread": ["--threads=4"], "gevent": []}
 each_worker = pytest.mark.parametrize("worker", WORKERS)
-HANGS = "connection.recv(1)  # it hangs here"
 
 
 @each_worker
 def test_a_stuck_request_is_named_with_the_line_it_hangs_on_and_again_when_it_ends(
-    serve: Callable[..., Server], worker: str
+    serve: Callable[..., HangingServer], worker: str
 ) -> None:
     server = serve(worker, *WORKERS[worker])
     with server.hanging("/stuck%0D%0Aworker%201%20is%20aborted%C2%85%1B[2J") as (_, connection):
@@ -177,7 +129,9 @@ def test_a_stuck_request_is_named_with_the_line_it_hangs_on_and_again_when_it_en
 
 
 @pytest.mark.parametrize("worker", ["gthread", "gevent"])
-def test_an_aborted_worker_names_what_each_of_its_threads_served(serve: Callable[..., Server], worker: str) -> None:
+def test_an_aborted_worker_names_what_each_of_its_threads_served(
+    serve: Callable[..., HangingServer], worker: str
+) -> None:
     server = serve(worker, *WORKERS[worker])
     with server.hanging("/stuck/one") as (pid, _), server.hanging("/stuck/two"):
         os.kill(pid, signal.SIGABRT)
@@ -188,7 +142,7 @@ def test_an_aborted_worker_names_what_each_of_its_threads_served(serve: Callable
         server.until("a hook of one's own")
 
 
-def test_a_worker_that_gunicorns_timeout_aborts_says_where_it_hung(serve: Callable[..., Server]) -> None:
+def test_a_worker_that_gunicorns_timeout_aborts_says_where_it_hung(serve: Callable[..., HangingServer]) -> None:
     server = serve("sync", "--timeout=1")
     with server.hanging():
         server.until("WORKER TIMEOUT")
@@ -199,7 +153,7 @@ def test_a_worker_that_gunicorns_timeout_aborts_says_where_it_hung(serve: Callab
         assert server.until("a hook")[0].endswith("a hook of one's own")
 
 
-def test_an_aborted_worker_that_serves_nobody_says_where_it_stood(serve: Callable[..., Server]) -> None:
+def test_an_aborted_worker_that_serves_nobody_says_where_it_stood(serve: Callable[..., HangingServer]) -> None:
     server = serve("gthread")
     pid = int(get(server.port, "/")[2])
     os.kill(pid, signal.SIGABRT)
@@ -209,7 +163,7 @@ def test_an_aborted_worker_that_serves_nobody_says_where_it_stood(serve: Callabl
     assert not any("handle_abort" in line for line in stack)
 
 
-def test_a_worker_that_exits_names_what_it_leaves_unfinished(serve: Callable[..., Server]) -> None:
+def test_a_worker_that_exits_names_what_it_leaves_unfinished(serve: Callable[..., HangingServer]) -> None:
     server = serve("gthread", "--threads=4")
     with server.hanging():
         server.until(": overdue")
@@ -219,7 +173,7 @@ def test_a_worker_that_exits_names_what_it_leaves_unfinished(serve: Callable[...
         server.until(HANGS)
 
 
-def test_a_worker_that_exits_by_itself_names_what_it_leaves_unfinished(serve: Callable[..., Server]) -> None:
+def test_a_worker_that_exits_by_itself_names_what_it_leaves_unfinished(serve: Callable[..., HangingServer]) -> None:
     server = serve("gthread", "--threads=4")
     with server.hanging() as (pid, _):
         os.kill(pid, signal.SIGTERM)
@@ -227,7 +181,7 @@ def test_a_worker_that_exits_by_itself_names_what_it_leaves_unfinished(serve: Ca
         assert server.until("(GET /stuck): unfinished after ")[:-1][-1].strip() == HANGS  # the second time without one
 
 
-def test_the_hooks_can_be_imported_as_they_are(serve: Callable[..., Server], tmp_path: Path) -> None:
+def test_the_hooks_can_be_imported_as_they_are(serve: Callable[..., HangingServer], tmp_path: Path) -> None:
     hooks = "from tlctx.gunicorn import post_worker_init, worker_abort, worker_exit"
     (tmp_path / "other.py").write_text(hooks)
     server = serve("gthread", "--config=other.py", "--timeout=1")
@@ -236,7 +190,7 @@ def test_the_hooks_can_be_imported_as_they_are(serve: Callable[..., Server], tmp
         server.until(HANGS)
 
 
-def test_a_request_that_blocks_the_hub_of_gevent_is_named(serve: Callable[..., Server]) -> None:
+def test_a_request_that_blocks_the_hub_of_gevent_is_named(serve: Callable[..., HangingServer]) -> None:
     server = serve("gevent")
     with server.hanging("/block") as (pid, _):
         server.until("(GET /block): overdue after ")
@@ -246,7 +200,7 @@ def test_a_request_that_blocks_the_hub_of_gevent_is_named(serve: Callable[..., S
         server.until("os.read(pipe, 1)  # it blocks here")
 
 
-def test_a_request_that_blocks_the_event_loop_is_named(serve: Callable[..., Server]) -> None:
+def test_a_request_that_blocks_the_event_loop_is_named(serve: Callable[..., HangingServer]) -> None:
     server = serve("asgi", app="async_app")
     with server.hanging("/async") as (_, connection):
         server.until("(GET /async): overdue after ")
@@ -255,7 +209,7 @@ def test_a_request_that_blocks_the_event_loop_is_named(serve: Callable[..., Serv
         server.until("(GET /async): ended at last")
 
 
-def test_workers_that_were_forked_with_the_application_each_watch(serve: Callable[..., Server]) -> None:
+def test_workers_that_were_forked_with_the_application_each_watch(serve: Callable[..., HangingServer]) -> None:
     server = serve("gthread", "--threads=4", "--workers=2", "--preload")
     with server.hanging("/stuck/one"), server.hanging("/stuck/two"):
         lines = server.until(": overdue after ") + server.until(": overdue after ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,3 +13,12 @@ def ctx() -> Any:
     from support.contexts import UserCtx
 
     return UserCtx()
+
+
+@pytest.fixture
+def log() -> Iterator[Any]:
+    """What watchdogs log; none is left after the test."""
+    from support.watchdog import logged
+
+    with logged() as log:
+        yield log

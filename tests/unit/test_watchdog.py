@@ -1,68 +1,19 @@
-"""The watchdog: which requests it names, when, and what it leaves alone."""
+"""The watchdog: which requests it names, when, and how."""
 
 from __future__ import annotations
 
-import gc
-import logging
-import os
-import queue
 import threading
 from collections.abc import Iterator
 from typing import Any
-from weakref import ref
 
 import pytest
-from support.helpers import PATIENCE, Boom, in_thread, run_program
+from support.helpers import PATIENCE, Boom, in_thread
 from support.requests import answer, ctx
+from support.watchdog import NEVER, Log, hang, start
 
 from tlctx import Scope
-from tlctx.gunicorn import Watchdog, _watchdog, overdue, watch
+from tlctx.gunicorn import _watchdog, overdue
 from tlctx.lowlevel import bound, close_after
-
-SOON = 0.01
-NEVER = 3600.0
-
-
-class Log(logging.Handler):
-    """What is logged, record by record."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: queue.Queue[logging.LogRecord] = queue.Queue()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.put(record)
-
-    def next(self) -> str:
-        return self.records.get(timeout=PATIENCE).getMessage()
-
-    @property
-    def is_empty(self) -> bool:
-        return self.records.empty()
-
-
-@pytest.fixture
-def log() -> Iterator[Log]:
-    logger = logging.getLogger("test of the watchdog")
-    logger.propagate = False
-    logger.addHandler(handler := Log())
-    yield handler
-    logger.removeHandler(handler)
-
-
-@pytest.fixture(autouse=True)
-def no_watchdog_is_left() -> Iterator[None]:
-    yield
-    _watchdog.stop_watching()
-    assert "tlctx watchdog" not in [thread.name for thread in threading.enumerate()]
-
-
-def start(after: float = SOON, **options: Any) -> Watchdog:
-    return watch(after, logger=logging.getLogger("test of the watchdog"), **options)
-
-
-def hang(log: Log) -> str:
-    return log.next()  # it hangs here
 
 
 def test_an_overdue_request_is_named_once_with_its_stack_and_again_when_it_ends(log: Log) -> None:
@@ -160,13 +111,6 @@ def test_requests_that_are_ignored_are_not_named(log: Log) -> None:
     assert log.is_empty
 
 
-def test_where_ignore_fails_the_request_is_named(log: Log) -> None:
-    start(ignore=lambda scope: 1 / 0)
-    with ctx.scope() as scope:
-        assert log.next() == f"the watchdog's `ignore` failed for {scope}"
-        assert log.next().startswith(f"{scope}: overdue")
-
-
 def test_a_path_or_a_name_of_a_thread_forges_no_line(log: Log) -> None:
     start()
     messages: list[str] = []
@@ -203,110 +147,9 @@ def test_many_at_once_are_all_named_the_oldest_with_their_stacks(log: Log, monke
     assert ["\n" in message for message in messages] == [True, True, False, False]
 
 
-def test_a_scope_that_nobody_can_leave_is_still_found_by_the_collector(
-    log: Log, caplog: pytest.LogCaptureFixture
-) -> None:
-    watchdog = start(NEVER)
-    scope = Scope(ctx)
-    scope.run(int)
-    reference, name = ref(scope), str(scope)
-    assert list(watchdog._open) == [scope.serial]
-    del scope
-    gc.collect()
-    assert reference() is None
-    assert watchdog._open == {}
-    assert f"{name}: it was entered and never left" in caplog.text
-
-
-def test_a_log_that_fails_stops_nothing(log: Log) -> None:
-    class Failing(logging.Filter):
-        def filter(self, record: logging.LogRecord) -> bool:
-            if failures and "overdue" in record.getMessage():
-                raise failures.pop()
-            return True
-
-    failures = [Boom()]
-    logger = logging.getLogger("test of the watchdog")
-    logger.addFilter(failing := Failing())
-    try:
-        start()
-        with ctx.scope():
-            assert log.next() == "the watchdog failed; it goes on"
-            with ctx.scope() as second:
-                assert log.next().startswith(f"{second}: overdue")
-    finally:
-        logger.removeFilter(failing)
-
-
-def test_stopping_it_ends_its_thread_and_logs_what_it_knows(log: Log) -> None:
-    watchdog = start()
-    with ctx.scope() as scope:
-        assert "overdue" in log.next()
-    watchdog.stop()
-    assert log.next().startswith(f"{scope}: ended at last")
-    watchdog.stop()
-    with ctx.scope():
-        assert watchdog._open == {}
-    assert overdue().now == 0
-
-
-def test_one_watchdog_takes_the_place_of_another(log: Log) -> None:
-    first = start(NEVER)
-    second = start(NEVER)
-    with ctx.scope() as scope:
-        assert (list(first._open), list(second._open)) == ([], [scope.serial])
-
-
-@pytest.mark.parametrize("after", [0, -1, float("nan")])
-def test_it_needs_a_time(after: float) -> None:
-    with pytest.raises(ValueError, match="a number of seconds above 0"):
-        watch(after)
-    assert overdue().now == 0
-
-
 def test_scopes_of_other_threads_and_jobs_are_watched(log: Log) -> None:
     start()
     scope = Scope(ctx, label="job 7")
     assert in_thread(lambda: scope.run(log.next)).startswith(f"{scope}: overdue")
     close_after(Boom(), scope)
     assert log.next().endswith("with Boom")
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_that_was_forked_has_a_watchdog_of_its_own() -> None:
-    printed = run_program("""
-    import os, sys, threading, warnings
-    warnings.simplefilter("ignore", DeprecationWarning)  # of fork, in a process with threads
-    import logging, queue
-    from tlctx import ctx
-    from tlctx.gunicorn import overdue, watch
-
-    class Log(logging.Handler):
-        def emit(self, record):
-            records.put(record.getMessage())
-
-    records = queue.Queue()
-    logging.getLogger("tlctx").addHandler(Log())
-    watch(0.01)
-    with ctx.scope() as outer:
-        assert records.get(timeout=60).startswith(f"{outer}: overdue")
-        if not (child := os.fork()):
-            assert overdue().now == 0
-            assert threading.active_count() == 1
-            with ctx.scope() as inner:
-                message = records.get(timeout=60)
-            assert message.startswith(f"{inner}: overdue"), message
-            assert records.get(timeout=60).startswith(f"{inner}: ended")
-            os._exit(7)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    print(records.get(timeout=60).partition(",")[0] == f"{outer}: ended at last")
-    """)
-    assert printed.split() == ["7", "True"]
-
-
-def test_a_watchdog_that_runs_keeps_no_process_from_ending() -> None:
-    assert run_program("from tlctx.gunicorn import watch; watch(1000); print('done')") == "done\n"
-
-
-def test_its_module_imports_no_gunicorn() -> None:
-    assert run_program("import sys, tlctx.gunicorn; print('gunicorn' in sys.modules)") == "False\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from tlctx._top.picture import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
     from typing import Any
 
 __all__ = ["show_once", "watch"]
@@ -36,7 +38,7 @@ def show_once(client: Client) -> None:
 
 
 def watch(client: Client, every: float) -> None:
-    """Show pictures until somebody presses q or Ctrl-C."""
+    """Show pictures until somebody presses q or Ctrl-C, or a signal ends the program."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         raise TopError("This is no terminal: use --once.")
@@ -45,13 +47,39 @@ def watch(client: Client, every: float) -> None:
     if asker.failed is not None:
         raise asker.failed
     threading.Thread(target=asker.run, name="tlctx top", daemon=True).start()
-    with _understood(), keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
+    screen = Live(console=console, screen=True, auto_refresh=False)
+    with _signals() as received, _understood(), keys() as pressed, screen as live:
+        while not received:
             if isinstance(asker.failed, RefusedError):
                 raise asker.failed
             live.update(asker.picture(), refresh=True)
             if pressed(REDRAW) in ("q", "Q", "\x03", "\x04"):
                 return
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A block that ends when this list has SIGTERM or SIGHUP; the program's status is then 128 and its number.
+
+    A handler that raised could leave the terminal half changed. A second signal kills at once, as a terminal may block.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    noted = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    for number in noted:
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so do we
+            signal.signal(number, note)
+    try:
+        yield received
+    except Exception:
+        if not received:  # else the terminal has gone, and takes nothing any more
+            raise
+    if received:
+        raise SystemExit(128 + received[0])
 
 
 @contextlib.contextmanager

@@ -144,8 +144,8 @@ class Watchdog(Observer):
         now, nap = monotonic(), self.after
         due: list[Scope] = []
         for serial in list(self._open):  # not its items: to make those may run the collector, and that ends requests
-            found = self._open.get(serial)
-            scope = None if found is None else found()
+            reference = self._open.get(serial)
+            scope = None if reference is None else reference()
             if scope is None or scope.ended:
                 self._open.pop(serial, None)
             elif (left := scope.started + self.after - now) > 0:

@@ -96,6 +96,10 @@ def _keeping(kind: Any, kept: Values) -> type:
         def pop(self, name: str, *default: Any) -> Any:
             return kept[name] if name in kept else kind.pop(self, name, *default)
 
+        def clear(self) -> None:
+            kind.clear(self)
+            dict.update(self, kept)
+
         def update(self, *args: Any, **kwargs: Any) -> None:
             kind.update(self, {name: value for name, value in dict(*args, **kwargs).items() if name not in kept})
 

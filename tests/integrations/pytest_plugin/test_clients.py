@@ -145,6 +145,7 @@ def test_the_client_is_werkzeugs_or_that_of_webtest_where_only_this_is_installed
     run(tests).assert_outcomes(passed=1)
 
 
+@pytest.mark.servers
 def test_without_an_application_and_with_something_else_an_error_says_what_to_do(run: Run) -> None:
     without = CONFTEST.partition("@pytest.fixture\n    def tlctx_app")[0]
     result = run(

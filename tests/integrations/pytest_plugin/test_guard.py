@@ -145,6 +145,7 @@ def test_a_thread_that_keeps_a_scope_is_named(run: Run) -> None:
     )
 
 
+@pytest.mark.servers
 def test_it_waits_for_a_server_whose_thread_is_about_to_end_the_request(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ def test_it_waits_for_a_server_whose_thread_is_about_to_end_the_request(
     ).assert_outcomes(passed=1)
 
 
+@pytest.mark.servers
 def test_what_other_fixtures_close_is_no_fault_nor_what_they_open_for_more_tests_than_one(run: Run) -> None:
     run(
         """
@@ -239,6 +241,7 @@ def test_a_body_that_any_client_read_to_its_end_is_closed_and_one_that_was_not_i
     )
 
 
+@pytest.mark.servers
 def test_where_the_teardown_of_the_scope_fails_that_is_logged_and_the_message_is_the_same(run: Run) -> None:
     result = run(
         """
@@ -255,6 +258,7 @@ def test_where_the_teardown_of_the_scope_fails_that_is_logged_and_the_message_is
     result.stdout.fnmatch_lines(["the test left a scope open: *", "*its teardown failed*", "ValueError*no number*"])
 
 
+@pytest.mark.servers
 def test_where_the_teardown_fails_the_message_is_added_to_its_error(run: Run) -> None:
     result = run(
         LEAVES
@@ -273,6 +277,7 @@ def test_where_the_teardown_fails_the_message_is_added_to_its_error(run: Run) ->
     result.stdout.fnmatch_lines(["*KeyError: 'broken'", "*the test left a scope open: *"])
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -286,7 +291,8 @@ def test_an_option_that_says_nothing_is_an_error_at_once(run: Run, options: dict
     result.stderr.fnmatch_lines([message])
 
 
-@pytest.mark.parametrize("arguments", ["'sometimes'", *map(only_at_length, ("", "mode='always'"))])
+@pytest.mark.servers
+@pytest.mark.parametrize("arguments", ["'sometimes'", "", "mode='always'"])
 def test_a_marker_that_says_nothing_is_an_error(run: Run, arguments: str) -> None:
     result = run(f"@pytest.mark.tlctx_guard({arguments})\ndef test_anything(): ...")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -42,6 +42,9 @@ def test_it_holds_on_all_threads_and_in_scopes_that_are_open_and_for_every_way_t
             vars(ctx).update(user="lost", note="kept too")
             vars(ctx)["user"] = "lost"
             vars(ctx).__ior__({"user": "lost"})
+            vars(ctx).clear()
+            assert vars(ctx) == {"user": "ann", "basket": "fake"}
+            ctx.note = "kept too"
             assert (ctx.user, ctx.get("user"), vars(ctx)["user"], ctx.basket) == ("ann", "ann", "ann", "fake")
             assert ctx.note == "kept too"
             assert ctx.setdefault("user", "lost") == ctx.pop("user") == ctx.pop("user", "lost") == "ann"
@@ -108,7 +111,8 @@ def test_a_per_request_is_made_anew_for_each_request_and_closed_with_it(run: Run
     ).assert_outcomes(passed=3)
 
 
-@pytest.mark.parametrize("arguments", ["usr='ann'", pytest.param("scope=1", marks=pytest.mark.servers)])
+@pytest.mark.servers
+@pytest.mark.parametrize("arguments", ["usr='ann'", "scope=1"])
 def test_a_name_that_no_request_could_assign_is_refused(run: Run, arguments: str) -> None:
     run(
         f"""
@@ -139,6 +143,7 @@ def test_a_name_that_no_request_could_assign_is_refused(run: Run, arguments: str
     ).assert_outcomes(passed=2)
 
 
+@pytest.mark.servers
 def test_requests_of_another_context_and_those_that_go_on_after_the_test_read_their_own(run: Run) -> None:
     run(
         """

@@ -23,6 +23,7 @@ def test_it_is_an_entry_point() -> None:
     assert project["entry-points"]["pytest11"] == {"tlctx": "tlctx.pytest_plugin"}
 
 
+@pytest.mark.servers
 def test_loading_it_loads_no_framework_and_only_this_one_module_of_its_own() -> None:
     loaded = run_program(
         """

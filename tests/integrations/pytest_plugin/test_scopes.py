@@ -46,6 +46,7 @@ def test_each_test_has_a_new_scope_which_ends_with_it(run: Run) -> None:
     ).assert_outcomes(passed=3)
 
 
+@pytest.mark.servers
 def test_fixtures_of_the_test_run_in_the_scope_of_the_marker_and_those_of_the_module_do_not(run: Run) -> None:
     run(
         """
@@ -88,6 +89,7 @@ def test_a_scope_by_call_lies_inside_those_before_and_is_open_until_the_test_end
     ).assert_outcomes(passed=2)
 
 
+@pytest.mark.servers
 def test_values_that_the_context_does_not_take_are_an_error_and_leave_nothing(run: Run) -> None:
     result = run(
         """
@@ -102,6 +104,7 @@ def test_values_that_the_context_does_not_take_are_an_error_and_leave_nothing(ru
     result.stdout.fnmatch_lines(["*Ctx.scope is a method*"])
 
 
+@pytest.mark.servers
 def test_a_marker_whose_values_have_no_names_is_an_error_at_once(run: Run) -> None:
     result = run("@pytest.mark.tlctx_scope('ann')\ndef test_anything(): ...")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -137,6 +140,7 @@ def test_the_teardown_learns_whether_the_test_failed_and_its_error_is_one_of_the
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_whose_commit_fails*", "*ValueError: invalid literal*"])
 
 
+@pytest.mark.servers
 def test_where_the_context_is_not_named_it_is_the_one_that_declares_nothing_and_an_error_says_so(run: Run) -> None:
     result = run(
         """
