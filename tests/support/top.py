@@ -67,8 +67,10 @@ class Server:
 
 
 TERMINAL = """
-import fcntl, runpy, termios
+import fcntl, runpy, signal, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that it gets the terminal's signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored where tests run in its background
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup does with this one
 runpy.run_module("tlctx", run_name="__main__", alter_sys=True)
 """
 
