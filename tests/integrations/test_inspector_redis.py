@@ -11,7 +11,9 @@ from support.helpers import PATIENCE
 from support.inspecting import Answer, Ctx, inspecting
 from support.redis import redis_server
 
-redis = pytest.importorskip("redis", reason="needs redis")
+pytest.importorskip("redis", reason="needs redis")
+
+import redis
 
 from tlctx.inspector import _redis
 
