@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from support.held_app import TOKEN
 from support.helpers import PATIENCE
+from support.inspecting import TOKEN
 from support.processes import free_port, wait_for
 from support.redis import redis_server
 

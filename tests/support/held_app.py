@@ -6,13 +6,13 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+from support.inspecting import TOKEN
+
 from tlctx import ContextMiddleware, RequestContext
 from tlctx.inspector import Inspector
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-TOKEN = "the-token-of-the-tests"
 
 
 class Ctx(RequestContext):

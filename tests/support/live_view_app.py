@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response
+from support.inspecting import TOKEN
 
 from tlctx import RequestContext
 from tlctx.flask import TLCtx
@@ -15,7 +16,6 @@ from tlctx.inspector import Inspector
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOKEN = "the-token-of-the-tests"
 gates: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
 

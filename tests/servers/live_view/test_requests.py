@@ -11,10 +11,11 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from playwright.sync_api import Locator, expect
 from servers.live_view.visit import Client, Visit
-from support import live_view_app
 from support.processes import get
 
 pytestmark = pytest.mark.servers
+
+APP = Path(__file__).parents[2] / "support" / "live_view_app.py"
 
 
 def seconds(age: Locator) -> float:
@@ -51,7 +52,7 @@ def _see_it(visit: Visit, port: int, stuck: Client, other: Client) -> None:
     expect(frames.first).to_have_class(re.compile("library.*innermost"))
     expect(frames.first).to_contain_text("wait")
     expect(frames.first).to_contain_text("stands here")
-    lines = Path(live_view_app.__file__).read_text().splitlines()
+    lines = APP.read_text().splitlines()
     (number,) = [number for number, line in enumerate(lines, 1) if "# where it hangs" in line]
     own = visit.page.locator(".details .frame.own")
     expect(own).to_have_count(1)

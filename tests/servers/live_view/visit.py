@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from support import live_view
 from support.helpers import PATIENCE
-from support.live_view_app import TOKEN
+from support.inspecting import TOKEN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Route
