@@ -14,8 +14,8 @@ from benchmarks.measure import Effort, Job, Row
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IN_PROCESS = "a Flask request, the live view mounted and idle"
-THROUGH_GUNICORN = "CPU of a Flask request, the live view mounted and idle, gunicorn gthread"
+IN_PROCESS = "a Flask request, an idle live view"
+THROUGH_GUNICORN = "CPU of a Flask request, an idle live view, gunicorn"
 PAIRS: Pairs = (
     ("without the view", "with the view", "without"), ("without, against without again", "without again", "without"),
 )  # fmt: skip

@@ -60,8 +60,8 @@ EXPECTED = {
         "CPU of a Flask request, gunicorn gthread": FLASK,
     },
     "inspector": {
-        "a Flask request, the live view mounted and idle": VIEW,
-        "CPU of a Flask request, the live view mounted and idle, gunicorn gthread": VIEW,
+        "a Flask request, an idle live view": VIEW,
+        "CPU of a Flask request, an idle live view, gunicorn": VIEW,
     },
     "logs": {
         "a log record, with the user and the request id, in a request": ["a filter that does nothing"],

@@ -31,7 +31,7 @@ async def serve(inspector: Inspector, scope: MutableMapping[str, Any], receive: 
     found = await _refusal(inspector, scope)
     if found is None:
         root, path = scope.get("root_path", ""), scope["path"]
-        below = path.removeprefix(root)
+        below = path[len(root) :] if f"{path}/".startswith(f"{root}/") else path
         query = scope.get("query_string", b"").decode("latin-1")
         found = await _in_thread(partial(answer, inspector, scope["method"], root, below, query))
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in found.headers]
