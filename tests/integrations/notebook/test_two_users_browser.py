@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from notebook.load import serving
+from support.browser import browser
+from support.checkout import CHECKOUT
 
 pytest.importorskip("playwright", reason="needs playwright")
 pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
 pytestmark = pytest.mark.servers
 
-CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE = 60_000
 """In milliseconds."""
 
 
 @pytest.fixture
-def chromium() -> Any:
-    from playwright.sync_api import sync_playwright
-
-    if not CHROMIUM.exists():
-        pytest.skip("needs Debian's chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def chromium() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
 
 
 def test_one_sees_that_the_left_mixes_users_up_and_the_right_does_not(
-    chromium: Any, monkeypatch: pytest.MonkeyPatch
+    chromium: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
     with serving() as url:
         page = chromium.new_page(viewport={"width": 390, "height": 844})
         problems: list[str] = []

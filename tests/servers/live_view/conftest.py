@@ -1,4 +1,4 @@
-"""One browser and one gunicorn for all tests of the page."""
+"""One browser and one gunicorn for the tests of a module: after them, asyncio can run on this thread again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from support.processes import gunicorn
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-from playwright.sync_api import expect, sync_playwright
-from servers.live_view.program import chromium
+from playwright.sync_api import expect
 from servers.live_view.visit import Visit
+from support import browser as chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,17 +23,14 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = chromium()
     expect.set_options(timeout=1000 * PATIENCE / 2)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium.browser() as running:
         yield running
-        running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with gunicorn("support.live_view_app:app", cwd=TESTS, threads=8) as port:
         yield port

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from servers.live_view.program import chromium
 from support import live_view
+from support.browser import chromium
 
 import tlctx
 
