@@ -134,6 +134,8 @@ def test_an_aborted_worker_names_what_each_of_its_threads_served(
 ) -> None:
     server = serve(worker, *WORKERS[worker])
     with server.hanging("/stuck/one") as (pid, _), server.hanging("/stuck/two"):
+        server.until("(GET /stuck/two): overdue after ")  # by now both have got to the line that they hang on
+        server.until(HANGS)
         os.kill(pid, signal.SIGABRT)
         assert server.until(f"worker {pid} is aborted: ")[-1].endswith("2 requests are open")
         for name in ("one", "two"):

@@ -53,6 +53,7 @@ def program_of(text: str) -> str:
 def run_tests(program: str, directory: Path) -> None:
     """Run the tests that the examples define."""
     (directory / "test_examples.py").write_text(program)
+    (directory / "pytest.ini").write_text("[pytest]\n")  # that of a checkout around it would keep plugins from loading
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--rootdir=.", "test_examples.py"],
         cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False,
