@@ -12,6 +12,8 @@ from support.helpers import PATIENCE
 from tlctx import Scope
 from tlctx.lowlevel import is_running, stack_of
 
+_LEFT_OUT = re.compile(r"/lib/python(?!.*/site-packages/tlctx/)|/tlctx/_core/")
+
 
 class Stuck:
     """Code that hangs until it is let go."""
@@ -42,7 +44,7 @@ def hanging(run: Callable[[Stuck], object]) -> Iterator[Stuck]:
 
 def functions(scope: Scope) -> list[str]:
     """The functions in which it stands, but for those of the interpreter's library and the core."""
-    return [frame.name for frame in stack_of(scope) if not re.search(r"/lib/python|/_core/", frame.filename)]
+    return [frame.name for frame in stack_of(scope) if not _LEFT_OUT.search(frame.filename)]
 
 
 def lines(scope: Scope) -> list[str | None]:

@@ -132,7 +132,7 @@ def test_whatever_can_be_awaited_may_be_returned(ctx: UserCtx) -> None:
         loop.call_soon(future.set_result, "of the future")
         assert await DetachedCall(scope, lambda: future)() == "of the future"
         assert await DetachedCall(scope, Awaitable)() == "nothing"
-        with pytest.raises(TypeError, match="object int can't be used in 'await' expression"):
+        with pytest.raises(TypeError, match=r"int.* can't be (used in 'await' expression|awaited)"):
             await DetachedCall(scope, lambda: 5)()  # type: ignore[arg-type,return-value]
 
     in_request(ctx, use)
