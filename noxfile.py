@@ -202,6 +202,12 @@ def docs(session: nox.Session) -> None:
     pytest(session, "-q", "-m", "", "tests/project/test_docs.py", "tests/project/test_readme.py")
 
 
+MEASURED_SERVERS = [
+    "tests/integrations/pytest_plugin", "tests/integrations/test_gunicorn_hooks.py",
+    "tests/integrations/test_inspector_redis.py", "tests/integrations/top", "tests/servers/test_live_view_processes.py",
+]  # fmt: skip
+
+
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Measure which branches the unit tests and the integrations' run, on both implementations together."""
@@ -210,6 +216,12 @@ def coverage(session: nox.Session) -> None:
     untraced = "not uses_the_local_when_its_thread_ends_leaves_nothing"  # the tracer keeps something of each thread
     measured = ["-q", "tests/unit", "tests/integrations", "-k", untraced]
     session.run("coverage", "run", "-m", "pytest", *measured, *session.posargs)
+    # What only these run; processes that they start are measured too.
+    here = {
+        "COVERAGE_PROCESS_START": str(Path("pyproject.toml").resolve()),
+        "COVERAGE_FILE": str(Path(".coverage").resolve()),
+    }
+    session.run("coverage", "run", "-m", "pytest", "-q", "-m", "servers", *MEASURED_SERVERS, env=here)
     session.run("coverage", "combine")
     session.run("coverage", "report")
 
