@@ -100,11 +100,17 @@ def test_tasks_of_the_request_and_threads_that_work_for_them_follow() -> None:
         await done.wait()
 
     async def second(stuck: Stuck, done: asyncio.Event) -> None:
-        await asyncio.to_thread(stuck.hang)
+        await asyncio.to_thread(job, stuck, asyncio.get_running_loop())
         done.set()
 
+    def job(stuck: Stuck, loop: asyncio.AbstractEventLoop) -> None:
+        turned = threading.Event()
+        loop.call_soon_threadsafe(turned.set)  # by then all tasks wait
+        assert turned.wait(PATIENCE)
+        stuck.hang()
+
     with serving(view) as scope:
-        assert functions(scope) == ["main", "__call__", "app", "view", "first", "second", "hang"]
+        assert functions(scope) == ["main", "__call__", "app", "view", "first", "second", "job", "hang"]
 
 
 def test_a_task_that_waits_for_its_client_is_found_although_the_scope_is_detached() -> None:
