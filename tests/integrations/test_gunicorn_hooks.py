@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support.hanging import HANGS, HangingServer
-from support.helpers import PATIENCE
-from support.processes import free_port, get, stopping, wait_for
+from support.hanging import HANGS, HangingServer, hanging_server
+from support.processes import get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,20 +82,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., HangingServer]]:
     with contextlib.ExitStack() as stack:
 
         def start(worker: str, *options: str, app: str = "app") -> HangingServer:
-            stuck = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            stuck.settimeout(PATIENCE)
-            port = free_port()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", f"--worker-class={worker}", f"--bind=127.0.0.1:{port}",
-                 "--log-level=warning", "--no-control-socket", "--graceful-timeout=1", *options, f"served_app:{app}"],
-                cwd=tmp_path, env={**os.environ, "TEST_PORT": str(stuck.getsockname()[1])},
-                stderr=subprocess.PIPE,
-            )  # fmt: skip
-            server = HangingServer(port, process, stuck)
-            stack.callback(server.reader.join, PATIENCE)
-            stack.enter_context(stopping(process))
-            wait_for(port, process)
-            return server
+            usual = f"--worker-class={worker}", "--log-level=warning", "--no-control-socket", "--graceful-timeout=1"
+            return stack.enter_context(hanging_server(tmp_path, *usual, *options, f"served_app:{app}"))
 
         yield start
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from support.helpers import PATIENCE
-from support.processes import get
+from support.processes import free_port, get, stopping, wait_for
 
 HANGS = "connection.recv(1)  # it hangs here"
 """The line on which they hang. Before that they send the id of their process to the test."""
@@ -60,3 +63,22 @@ class HangingServer:
                         connection.sendall(b"x")
             with contextlib.suppress(OSError, Exception):
                 answer.result(PATIENCE)
+
+
+@contextlib.contextmanager
+def hanging_server(folder: Path, *options: str, **environment: str) -> Iterator[HangingServer]:
+    """A gunicorn with these options, started in `folder`. Its application finds the test at the port TEST_PORT."""
+    with contextlib.ExitStack() as stack:
+        stuck = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        stuck.settimeout(PATIENCE)
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", *options],
+            cwd=folder, env={**os.environ, **environment, "TEST_PORT": str(stuck.getsockname()[1])},
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        server = HangingServer(port, process, stuck)
+        stack.callback(server.reader.join, PATIENCE)
+        stack.enter_context(stopping(process))
+        wait_for(port, process)
+        yield server

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from support.checkout import CHECKOUT
-from support.hanging import HANGS, HangingServer
-from support.helpers import PATIENCE
-from support.processes import EXAMPLES, free_port, stopping, wait_for
+from support.hanging import HANGS, HangingServer, hanging_server
+from support.processes import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,27 +36,14 @@ def hang(name):
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[HangingServer]:
     (tmp_path / "stuck_notebook.py").write_text(APP)
-    port = free_port()
-    with contextlib.ExitStack() as stack:
-        stuck = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        stuck.settimeout(PATIENCE)
-        environment = {
-            "DATABASE_URL": f"sqlite:///{tmp_path / 'notes.sqlite3'}",
-            "NOTEBOOK_BIND": f"127.0.0.1:{port}",
-            "NOTEBOOK_INSPECTOR_TOKEN": "the-token-of-this-test",
-            "PYTHONPATH": str(CHECKOUT),
-            "SECRET_KEY": "of this test",
-            "TEST_PORT": str(stuck.getsockname()[1]),
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", str(EXAMPLES / "notebook/gunicorn.conf.py"),
-             "--timeout=2", "--graceful-timeout=1", "stuck_notebook:app"],
-            cwd=tmp_path, env={**os.environ, **environment}, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        server = HangingServer(port, process, stuck)
-        stack.callback(server.reader.join, PATIENCE)
-        stack.enter_context(stopping(process))
-        wait_for(port, process)
+    options = "-c", str(EXAMPLES / "notebook/gunicorn.conf.py"), "--timeout=2", "--graceful-timeout=1"
+    environment = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'notes.sqlite3'}",
+        "NOTEBOOK_INSPECTOR_TOKEN": "the-token-of-this-test",
+        "PYTHONPATH": str(CHECKOUT),
+        "SECRET_KEY": "of this test",
+    }
+    with hanging_server(tmp_path, *options, "stuck_notebook:app", **environment) as server:
         yield server
 
 
